@@ -1,0 +1,54 @@
+# Everything a developer runs. Each target first makes the environment that it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+# With SERVE=0 the demo ends when it has shown everything.
+SERVE ?= 1
+# Arguments for pytest: `make test TESTS="devstack -k search"`.
+TESTS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := ckanext/bqdatastore devstack
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose another Python)
+
+# Only when what is to be installed has changed.
+$(STAMP): setup.py setup.cfg requirements.txt dev-requirements.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or 3.12." >&2; exit 1; }
+	@"$(PYTHON)" devstack/preflight.py
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ducklake,bigquery,dev]'
+	@touch $@
+
+.PHONY: demo
+demo: venv  ## A site, a file loaded into it and what it answers; served until Ctrl-C (SERVE=0: not)
+	@$(BIN)/python -m devstack demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+.PHONY: test
+test: venv  ## Run the tests (TESTS="arguments for pytest")
+	@$(BIN)/python -m devstack run --bigquery -- \
+		$(BIN)/python -m pytest --ckan-ini=test.ini $(or $(TESTS),$(SOURCES))
+
+.PHONY: lint
+lint: venv  ## Look for mistakes and wrong format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: venv  ## Check the types
+	@$(BIN)/mypy $(SOURCES)
+
+.PHONY: clean
+clean:  ## Remove the environment, the demo and all caches
+	@# As root, the demo's PostgreSQL may have had to keep its data elsewhere.
+	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""CKAN's DataStore in an analytics engine, behind the same action API."""

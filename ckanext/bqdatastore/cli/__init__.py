@@ -1,0 +1,19 @@
+"""The `ckan bqdatastore` commands, thin over functions that can be called without them."""
+
+from __future__ import annotations
+
+import click
+
+from .load import load
+
+
+@click.group("bqdatastore", short_help="Load and look after the DataStore's tables.")
+def bqdatastore() -> None:
+    """Load and look after the DataStore's tables."""
+
+
+bqdatastore.add_command(load)
+
+
+def get_commands() -> list[click.Command]:
+    return [bqdatastore]

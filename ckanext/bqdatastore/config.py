@@ -1,0 +1,175 @@
+"""The extension's settings: one typed accessor each; no setting is read anywhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import ckantoolkit as tk
+
+from .engines.base import EngineSettings
+from .model.errors import Misconfigured
+
+PREFIX = "ckanext.bqdatastore."
+
+WRITE_URL = "ckan.datastore.write_url"
+READ_URL = "ckan.datastore.read_url"
+
+_MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
+
+
+def write_url() -> str:
+    """Where tables live and are written."""
+    return str(tk.config.get(WRITE_URL) or "")
+
+
+def read_url() -> str:
+    """The same place, with the right to read only."""
+    return str(tk.config.get(READ_URL) or "")
+
+
+def scheme() -> str:
+    """The URL scheme that chooses the backend."""
+    return write_url().split(":")[0]
+
+
+def statement_timeout() -> float:
+    """Seconds that one statement may run."""
+    return _positive("statement_timeout")
+
+
+def lock_timeout() -> float:
+    """Seconds that a write waits for other writes to the same table."""
+    return _positive("lock_timeout")
+
+
+def memory_limit() -> str:
+    """Memory that an engine may use in one process, for reading and for writing each."""
+    value = str(_get("memory_limit"))
+    if not _MEMORY.fullmatch(value):
+        raise Misconfigured(f'{PREFIX}memory_limit: "{value}" is no size; write it like 1GB.')
+    return value
+
+
+def threads() -> int:
+    """Threads that an engine may use in one process, for reading and for writing each."""
+    value = _positive("threads")
+    if value != int(value):
+        raise Misconfigured(f"{PREFIX}threads: must be a whole number.")
+    return int(value)
+
+
+def allowed_functions_file() -> Path | None:
+    """A list that takes the place of the engine's own list of SQL functions."""
+    value = _get("allowed_functions_file")
+    if not value:
+        return None
+    path = Path(str(value))
+    if not path.is_file():
+        raise Misconfigured(f"{PREFIX}allowed_functions_file: there is no file {path}.")
+    return path
+
+
+def trigger_url() -> str:
+    """A PostgreSQL database that runs trigger functions; empty for none."""
+    return str(_get("trigger_url") or "")
+
+
+def storage_path() -> Path:
+    """Where the extension keeps files for which no place is named."""
+    path = tk.config.get("ckan.storage_path")
+    if not path:
+        raise Misconfigured(
+            "ckan.storage_path: is not set; set it, or name a place for the data files with "
+            f"?data_path= in {WRITE_URL} and {READ_URL}."
+        )
+    return Path(str(path))
+
+
+def sql_search_enabled() -> bool:
+    """CKAN's own switch for `datastore_search_sql`."""
+    return bool(tk.asbool(tk.config.get("ckan.datastore.sqlsearch.enabled", False)))
+
+
+def rows_max() -> int:
+    """CKAN's own limit on the rows of one answer."""
+    return int(tk.config.get("ckan.datastore.search.rows_max", 32000))
+
+
+def text_search_language() -> str:
+    """CKAN's own default language of full-text queries."""
+    return str(tk.config.get("ckan.datastore.default_fts_lang") or "english")
+
+
+def indexed_text_types() -> list[str]:
+    """CKAN's own list of types whose fields are searched without the whole row."""
+    return list(tk.aslist(tk.config.get("ckan.datastore.default_fts_index_field_types") or []))
+
+
+def milliseconds_in_timestamps() -> bool:
+    """CKAN's own switch for the form of timestamps."""
+    return bool(tk.asbool(tk.config.get("ckan.datastore.ms_in_timestamp", True)))
+
+
+def public_tables() -> list[str]:
+    """CKAN's own list of tables that anybody may search."""
+    return list(tk.config.get("ckan.datastore.public_table_search") or [])
+
+
+def site_id() -> str:
+    return str(tk.config.get("ckan.site_id") or "default")
+
+
+def engine_settings() -> EngineSettings:
+    """All that an engine is told."""
+    needs_storage = "data_path=" not in write_url() or "data_path=" not in read_url()
+    options = {
+        name: str(_get(name) or "")
+        for name in (
+            "ducklake.s3_access_key_id",
+            "ducklake.s3_secret_access_key",
+            "ducklake.s3_region",
+            "ducklake.s3_endpoint",
+            "ducklake.s3_url_style",
+        )
+    }
+    return EngineSettings(
+        write_url=write_url(),
+        read_url=read_url(),
+        storage_path=storage_path() if needs_storage else Path(),
+        statement_timeout=statement_timeout(),
+        memory_limit=memory_limit(),
+        threads=threads(),
+        milliseconds_in_timestamps=milliseconds_in_timestamps(),
+        allowed_functions_file=allowed_functions_file(),
+        options=tuple((name, value) for name, value in options.items() if value),
+    )
+
+
+def check() -> None:
+    """Read every setting once.
+
+    :raises Misconfigured: names the first that is wrong
+    """
+    for url, setting in ((write_url(), WRITE_URL), (read_url(), READ_URL)):
+        if ":" not in url:
+            raise Misconfigured(f"{setting}: is not set to a URL.")
+    engine_settings()
+    lock_timeout()
+    trigger_url()
+
+
+def _get(name: str) -> Any:
+    return tk.config.get(PREFIX + name)
+
+
+def _positive(name: str) -> float:
+    value = _get(name)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise Misconfigured(f'{PREFIX}{name}: "{value}" is not a number.') from None
+    if not number > 0:
+        raise Misconfigured(f"{PREFIX}{name}: must be more than 0, not {value}.")
+    return number

@@ -1,0 +1,177 @@
+"""The contract between the backend and an engine, in terms of `model` and Arrow only."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import sqlglot.expressions as sge
+
+from ..model.query import Query, RecordStream
+from ..model.table import Table, TableStatistics
+from ..model.write import Deletion, TableChange, WriteResult
+
+Column = tuple[str, sge.Expression, str]
+"""A column of an answer: its name, its value and the value's API type."""
+
+
+class Capability(enum.Flag):
+    """What an engine can do beyond the contract's core."""
+
+    NONE = 0
+    LOAD_FILE = enum.auto()
+    SINGLE_WRITER = enum.auto()
+    """The whole catalog takes one writer at a time, not one per table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSettings:
+    """What an engine is told at its making.
+
+    :param write_url: `ckan.datastore.write_url`
+    :param read_url: `ckan.datastore.read_url`
+    :param storage_path: a folder for files that belong to no other place
+    :param statement_timeout: seconds that one statement may run
+    :param memory_limit: memory one process may use per side, as the engine spells it (`1GB`)
+    :param threads: threads one process may use per side
+    :param milliseconds_in_timestamps: whether timestamps show them
+    :param allowed_functions_file: takes the place of the engine's own list of SQL functions
+    :param options: credentials of this engine alone: pairs of setting and value
+    """
+
+    write_url: str
+    read_url: str
+    storage_path: Path
+    statement_timeout: float = 60.0
+    memory_limit: str = "1GB"
+    threads: int = 2
+    milliseconds_in_timestamps: bool = True
+    allowed_functions_file: Path | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSource:
+    """A file to read rows from.
+
+    :param path: a path on this machine
+    :param format: `csv`, `tsv`, `json`, `ndjson` or `parquet`
+    :param null_values: texts that stand for null
+    """
+
+    path: Path
+    format: str
+    null_values: tuple[str, ...] = ()
+
+
+class Progress(Protocol):
+    """Told, from time to time, how far long work has come (0 to 100)."""
+
+    def __call__(self, percent: float) -> None: ...
+
+
+class Dialect(Protocol):
+    """How an engine says what a neutral tree cannot."""
+
+    name: str
+    """sqlglot's name of the dialect."""
+
+    def json_object(self, columns: Sequence[Column]) -> sge.Expression:
+        """One row as JSON object text, values in the stock backend's form."""
+
+    def json_array(self, columns: Sequence[Column]) -> sge.Expression:
+        """One row as JSON array text."""
+
+    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression:
+        """A value as the stock backend's CSV shows it, unquoted; null stays null."""
+
+    def cast(self, value: sge.Expression, type: str) -> sge.Expression:
+        """The value in the engine's own type for an API type."""
+
+    def translate(self, tree: sge.Expression) -> sge.Expression:
+        """A tree that means what PostgreSQL means by it, as one that this engine means the same by."""
+
+
+class Engine(abc.ABC):
+    """One place that tables can live in.
+
+    An engine is made once per process and configuration. It opens its connections when they are
+    first needed, one set per process id. The caller holds the table's lock around every write.
+    """
+
+    scheme: ClassVar[str]
+    """The URL scheme, which is the name of the engine's folder."""
+
+    capabilities: ClassVar[Capability] = Capability.NONE
+
+    dialect: Dialect
+
+    allowed_functions: frozenset[str]
+    """Names, as PostgreSQL knows them, of the functions that `datastore_search_sql` may call."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Make sure that both sides can be reached and that the place exists.
+
+        :raises Misconfigured: one sentence that names the setting and the mend
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of every connection of this process."""
+
+    @abc.abstractmethod
+    def tables(self) -> list[str]:
+        """Names of all tables, without aliases."""
+
+    @abc.abstractmethod
+    def aliases(self) -> dict[str, str]:
+        """All aliases and the table each one stands for."""
+
+    @abc.abstractmethod
+    def describe(self, name: str) -> Table | None:
+        """The table of that name, or None; an alias has no description of its own."""
+
+    @abc.abstractmethod
+    def resolve(self, name: str) -> str | None:
+        """The table that a name or an alias stands for, or None."""
+
+    @abc.abstractmethod
+    def statistics(self, table: Table) -> TableStatistics: ...
+
+    @abc.abstractmethod
+    def apply(self, change: TableChange) -> WriteResult:
+        """Make the table what it shall be and write the rows, in one transaction."""
+
+    @abc.abstractmethod
+    def drop(self, name: str) -> None:
+        """Remove the table, its aliases and its rows."""
+
+    @abc.abstractmethod
+    def delete(self, deletion: Deletion) -> WriteResult: ...
+
+    @abc.abstractmethod
+    def query(self, query: Query, timeout: float | None = None) -> RecordStream:
+        """Run one read-only statement; the only way to read rows.
+
+        :param timeout: seconds, if other than the setting
+        :raises QueryTimeout, QueryFailed, TableNotFound:
+        """
+
+    @abc.abstractmethod
+    def inspect(self, source: FileSource) -> Sequence[tuple[str, str]]:
+        """Names and API types of a file's columns, inferred from all of it.
+
+        :raises InvalidRequest: the file is not what its format says, with the row where it breaks
+        """
+
+    @abc.abstractmethod
+    def load(self, table: Table, source: FileSource, progress: Progress | None = None) -> int:
+        """Replace the table by one that holds the file's rows; how many there are."""

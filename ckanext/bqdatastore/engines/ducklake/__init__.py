@@ -1,0 +1,1 @@
+"""DuckLake: DuckDB over Parquet files with a transactional catalog."""

@@ -1,0 +1,308 @@
+"""PostgreSQL's casts in DuckDB's words: a table from kinds of type to what converts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlglot.expressions as sge
+
+from ckanext.bqdatastore.model.errors import InvalidRequest
+
+from . import literals
+from .terms import (
+    FLOATS,
+    INTEGERS,
+    JSONS,
+    Expression,
+    cast,
+    decimal,
+    each,
+    element,
+    fails,
+    fn,
+    kind,
+    kind_of,
+    op,
+    stored,
+    text_of,
+    unsupported,
+    when,
+)
+
+_TRUE = ("true", "tru", "tr", "t", "yes", "ye", "y", "on", "1")
+_FALSE = ("false", "fals", "fal", "fa", "f", "no", "n", "off", "of", "0")
+
+_MOMENTS_BY_NAME: dict[str, dict[str, Callable[[], Expression]]] = {
+    "now": {
+        "date": sge.CurrentDate,
+        "timestamp": lambda: cast(fn("now"), "timestamp"),
+        "timestamptz": lambda: fn("now"),
+    },
+    "today": {
+        name: lambda name=name: cast(sge.CurrentDate(), name)  # type: ignore[misc]
+        for name in ("date", "timestamp", "timestamptz")
+    },
+    "yesterday": {
+        name: lambda name=name: cast(op(sge.Sub, sge.CurrentDate(), 1), name)  # type: ignore[misc]
+        for name in ("date", "timestamp", "timestamptz")
+    },
+    "tomorrow": {
+        name: lambda name=name: cast(op(sge.Add, sge.CurrentDate(), 1), name)  # type: ignore[misc]
+        for name in ("date", "timestamp", "timestamptz")
+    },
+}
+"""PostgreSQL's words for moments, which DuckDB does not read."""
+
+
+def converted(tree: sge.Cast) -> Expression:
+    """A cast of a bound tree; what it casts is translated already."""
+    target, value = kind_of(tree.to), tree.this
+    if isinstance(value, sge.Array) and not value.expressions:
+        return cast(value, stored(target))
+    result = convert(value, kind(value), target)
+    parameters = [int(parameter.name) for parameter in tree.to.expressions if _is_number(parameter)]
+    if not parameters:
+        return result
+    if target == "numeric":
+        return cast(_exact(value), decimal(*parameters, *([0] if len(parameters) == 1 else [])))
+    return fn("left", result, parameters[0])
+
+
+def _is_number(parameter: Expression) -> bool:
+    return isinstance(parameter, sge.DataTypeParam)
+
+
+def _exact(value: Expression) -> Expression:
+    """What a cast to a fixed number of digits starts from: floats by their 15 good digits."""
+    if kind(value) not in FLOATS:
+        return value
+    return fn("printf", "%.15g" if kind(value) == "float8" else "%.6g", value)
+
+
+def convert(value: Expression, source: str, target: str) -> Expression:
+    """`value`, of PostgreSQL type `source`, as type `target`."""
+    if isinstance(value, sge.Null):
+        return cast(value, stored(target))
+    text = text_of(value) if source == "text" else None
+    if text is not None:
+        return _literal(text, value, target)
+    if source == target:
+        return value
+    if target.startswith("_"):
+        if not source.startswith("_"):
+            raise unsupported("a cast of text to an array that is not a constant")
+        inner = element("x")
+        return each(value, "x", convert(inner, source[1:], target[1:]))
+    if target == "text":
+        return as_text(value, source)
+    rule = _RULES.get((source, target)) or _TO.get(target)
+    return rule(value, source) if rule else cast(value, stored(target, source))
+
+
+def _literal(text: str, value: Expression, target: str) -> Expression:
+    """A text constant as PostgreSQL reads it for a type."""
+    if target == "text":
+        return value
+    if target == "interval":
+        months, days, micros = literals.interval(text)
+        return interval(months, days, micros)
+    if target.startswith("_"):
+        items = [
+            cast(sge.Null(), target[1:])
+            if item is None
+            else convert(sge.Literal.string(item), "text", target[1:])
+            for item in literals.array(text)
+        ]
+        return cast(fn("list_value", *items), stored(target)) if items else _empty(target)
+    if target == "numeric":
+        return _number(text)
+    word = text.strip().lower()
+    moment = _MOMENTS_BY_NAME.get(word, {}).get(target)
+    if moment:
+        return moment()
+    if target == "bool":
+        return sge.Boolean(this=_truth(text))
+    if target in (*INTEGERS, *FLOATS):
+        return cast(sge.Literal.string(_checked(text, target)), target)
+    rule = _TO.get(target)
+    return rule(value, "text") if rule else cast(value, stored(target, "text"))
+
+
+def _empty(target: str) -> Expression:
+    return cast(fn("list_value"), stored(target))
+
+
+def _truth(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in (*_TRUE, *_FALSE):
+        raise InvalidRequest("query", f'invalid input syntax for type boolean: "{text[:100]}"')
+    return word in _TRUE
+
+
+def _checked(text: str, target: str) -> str:
+    """A number's text, refused where PostgreSQL refuses it and DuckDB would round."""
+    try:
+        number = float(text.replace("_", "x"))
+        if target in INTEGERS:
+            int(text)
+        elif number in (float("inf"), float("-inf")) and "inf" not in text.lower():
+            raise ValueError(text)
+    except ValueError:
+        shown = {"int2": "smallint", "int4": "integer", "int8": "bigint"}.get(target, target)
+        raise InvalidRequest(
+            "query", f'invalid input syntax for type {shown}: "{text[:100]}"'
+        ) from None
+    return text.strip()
+
+
+def _number(text: str) -> Expression:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        number = Decimal(text.strip())
+        if not number.is_finite():
+            raise unsupported("NaN and infinity as numeric")
+    except InvalidOperation:
+        raise InvalidRequest(
+            "query", f'invalid input syntax for type numeric: "{text[:100]}"'
+        ) from None
+    return numeric_literal(format(number, "f"))
+
+
+def numeric_literal(text: str) -> Expression:
+    """A constant `numeric` with just the digits that it has."""
+    digits = text.lstrip("-").replace(".", "").lstrip("0")
+    scale = len(text.partition(".")[2])
+    precision = max(len(digits), scale, 1)
+    if precision > 38:
+        raise InvalidRequest("query", "numeric field overflow: more than 38 digits")
+    return cast(sge.Literal.string(text), decimal(precision, scale))
+
+
+def interval(months: int, days: int, micros: int) -> Expression:
+    """A constant interval of exactly these parts."""
+    parts = [
+        fn(name, amount)
+        for name, amount in (("to_months", months), ("to_days", days))
+        if amount
+    ]
+    if micros or not parts:
+        parts.append(fn("to_microseconds", cast(sge.Literal.string(str(micros)), "int8")))
+    result: Expression = parts[0]
+    for part in parts[1:]:
+        result = op(sge.Add, result, part)
+    return result
+
+
+def as_text(value: Expression, source: str) -> Expression:
+    """`value` as PostgreSQL writes its type.
+
+    :raises Unsupported: an array, whose quoting DuckDB does not know
+    """
+    if source.startswith("_"):
+        raise unsupported("a cast of an array to text (array_to_string does it)")
+    if source in ("text", *JSONS, "uuid"):
+        return value
+    plain = cast(value, "text")
+    if source in FLOATS:
+        return _float_text(value, plain, source)
+    if source == "interval":
+        return fn("replace", plain, "month", "mon")
+    return plain
+
+
+def _float_text(value: Expression, plain: Expression, source: str) -> Expression:
+    """Floats without `.0`; from 1e15 (1e6 for float4) on with an exponent, as PostgreSQL has it."""
+    limit = sge.Literal.number("1000000000000000" if source == "float8" else "1000000")
+    whole = fn("regexp_replace", plain, r"\.0$", "")
+    exponent = fn(
+        "regexp_replace",
+        fn("printf", "%.15e" if source == "float8" else "%.6e", value),
+        r"\.?0*e",
+        "e",
+    )
+    large = sge.And(
+        this=op(sge.GTE, fn("abs", value), limit),
+        expression=op(sge.EQ, fn("strpos", plain, "e"), 0),
+    )
+    return when(
+        (fn("isnan", value), "NaN"),
+        (fn("isinf", value), fn("if", op(sge.GT, value, 0), "Infinity", "-Infinity")),
+        (large, exponent),
+        otherwise=whole,
+    )
+
+
+def _text_to_bool(value: Expression, source: str) -> Expression:
+    word = fn("lower", fn("trim", value))
+    return when(
+        (sge.In(this=word, expressions=[sge.Literal.string(w) for w in _TRUE]), sge.true()),
+        (sge.In(this=word.copy(), expressions=[sge.Literal.string(w) for w in _FALSE]), sge.false()),
+        (op(sge.Is, value, sge.Null()), cast(sge.Null(), "bool")),
+        otherwise=fails("invalid input syntax for type boolean"),
+    )
+
+
+def _text_to_integer(target: str) -> Callable[[Expression, str], Expression]:
+    def rule(value: Expression, source: str) -> Expression:
+        # DuckDB would round '1.5' and take '1e3'.
+        return when(
+            (
+                fn("regexp_matches", value, r"^\s*[+-]?[0-9]+\s*$"),
+                cast(value, target),
+            ),
+            (op(sge.Is, value, sge.Null()), cast(sge.Null(), target)),
+            otherwise=fails(f"invalid input syntax for type {target}"),
+        )
+
+    return rule
+
+
+def _float_to_numeric(value: Expression, source: str) -> Expression:
+    return cast(_exact_float(value, source), "numeric")
+
+
+def _exact_float(value: Expression, source: str) -> Expression:
+    return fn("printf", "%.15g" if source == "float8" else "%.6g", value)
+
+
+def _text_to_interval(value: Expression, source: str) -> Expression:
+    raise unsupported("a cast of text to an interval that is not a constant")
+
+
+def _to_json(value: Expression, source: str) -> Expression:
+    if source in JSONS:
+        return value
+    # Through JSON, which checks it, and back to the text that JSON is stored as.
+    return cast(cast(value, sge.DataType(this=sge.DType.JSON)), "text")
+
+
+def _to_uuid(value: Expression, source: str) -> Expression:
+    return cast(cast(value, sge.DataType(this=sge.DType.UUID)), "text")
+
+
+def _interval_to_time(value: Expression, source: str) -> Expression:
+    return cast(op(sge.Add, cast(sge.Literal.string("1970-01-01"), "timestamp"), value), "time")
+
+
+def _time_to_interval(value: Expression, source: str) -> Expression:
+    return fn("to_microseconds", fn("epoch_us", value))
+
+
+_RULES: dict[tuple[str, str], Callable[[Expression, str], Expression]] = {
+    ("text", "bool"): _text_to_bool,
+    ("text", "int2"): _text_to_integer("int2"),
+    ("text", "int4"): _text_to_integer("int4"),
+    ("text", "int8"): _text_to_integer("int8"),
+    ("float4", "numeric"): _float_to_numeric,
+    ("float8", "numeric"): _float_to_numeric,
+    ("text", "interval"): _text_to_interval,
+    ("interval", "time"): _interval_to_time,
+    ("time", "interval"): _time_to_interval,
+}
+
+_TO: dict[str, Callable[[Expression, str], Expression]] = {
+    "json": _to_json,
+    "jsonb": _to_json,
+    "uuid": _to_uuid,
+}

@@ -1,0 +1,253 @@
+"""What the lake's catalog says of its tables, read from DuckLake's own tables by name.
+
+DuckDB's `duckdb_tables()` lists every table to find one (seconds, with thousands of resources); the
+tables of the DuckLake specification answer for one name in a millisecond. A table's metadata is the
+JSON text of its comment. An alias is a view whose comment names its table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import duckdb
+import orjson
+import sqlglot.expressions as sge
+
+from ...model.table import ID, Field, Table, TableStatistics
+from .connection import METADATA
+from .url import DuckLakeURL
+
+FORMAT = 1
+"""Version of the JSON in a table's comment."""
+
+
+def to_comment(table: Table, columns: Mapping[str, str]) -> str:
+    """A table's metadata as the text of its comment.
+
+    :param columns: field ids to stored names
+    """
+    return orjson.dumps(
+        {
+            "v": FORMAT,
+            "fields": [
+                {
+                    "id": field.id,
+                    "type": field.type,
+                    **({"column": columns[field.id]} if columns[field.id] != field.id else {}),
+                    **({"info": field.info} if field.info is not None else {}),
+                    **({"plugin_data": field.plugin_data} if field.plugin_data else {}),
+                }
+                for field in table.fields
+            ],
+            "primary_key": table.primary_key,
+            "indexes": table.indexes,
+            "triggers": table.triggers,
+            "aliases": table.aliases,
+        }
+    ).decode()
+
+
+def from_comment(name: str, comment: str) -> tuple[Table, dict[str, str]]:
+    """The table that a comment tells of, and the stored names of its columns."""
+    content: dict[str, Any] = orjson.loads(comment)
+    columns = {ID: ID}
+    columns.update((field["id"], field.get("column", field["id"])) for field in content["fields"])
+    table = Table(
+        name=name,
+        fields=tuple(
+            Field(field["id"], field["type"], field.get("info"), field.get("plugin_data", {}))
+            for field in content["fields"]
+        ),
+        primary_key=tuple(content["primary_key"]),
+        indexes=tuple(tuple(index) for index in content["indexes"]),
+        triggers=tuple(content["triggers"]),
+        aliases=tuple(content["aliases"]),
+    )
+    return table, columns
+
+
+def name_columns(table: Table, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Field ids to the names of their columns in the lake.
+
+    PostgreSQL tells `Name` from `name`, DuckDB does not: a later field of the same letters gets a
+    number behind its name. Nearly always this maps each id to itself.
+
+    :param known: names of columns that are there already; they stay
+    """
+    columns = {ID: ID}
+    columns.update((name, stored) for name, stored in (known or {}).items() if name in table.types)
+    taken = {stored.lower() for stored in columns.values()}
+    for field in table.fields:
+        if field.id in columns:
+            continue
+        name, number = field.id, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{field.id} ({number})"
+        taken.add(name.lower())
+        columns[field.id] = name
+    return columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A name in the catalog: a table, or an alias of one.
+
+    :param columns: field ids (and `_id`) to the names of their columns in the lake
+    """
+
+    name: str
+    table_id: int
+    table: Table | None = None
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    alias_of: str | None = None
+
+
+class Catalog:
+    """Looks names up, and remembers them for as long as the catalog's schema version stands.
+
+    :param cursor: gives a cursor to read the catalog's tables with
+    """
+
+    def __init__(
+        self, url: DuckLakeURL, cursor: Callable[[], duckdb.DuckDBPyConnection]
+    ) -> None:
+        self._url = url
+        self._cursor = cursor
+        self._lock = threading.Lock()
+        self._version: int | None = None
+        self._entries: dict[str, Entry | None] = {}
+
+    def entry(self, name: str) -> Entry | None:
+        """What a name stands for, or None."""
+        version = self.schema_version()
+        with self._lock:
+            if version != self._version:
+                self._version, self._entries = version, {}
+            elif name in self._entries:
+                return self._entries[name]
+        entry = self._look_up(name)
+        with self._lock:
+            if version == self._version:
+                self._entries[name] = entry
+        return entry
+
+    def schema_version(self) -> int:
+        """A number that changes with every change to any table's columns or metadata."""
+        newest = (
+            sge.select("schema_version")
+            .from_(self._relation("ducklake_snapshot"))
+            .order_by(sge.column("snapshot_id").desc())
+            .limit(1)
+        )
+        return int(self._read(newest)[0][0])
+
+    def table_names(self) -> list[str]:
+        return [row[0] for row in self._read(self._names("table")) if row[2] is not None]
+
+    def aliases(self) -> dict[str, str]:
+        return {row[0]: row[2] for row in self._read(self._names("view")) if row[2] is not None}
+
+    def column_types(self, table_id: int) -> dict[str, str]:
+        """Stored column names to the types DuckLake keeps them in (`decimal(9,3)`)."""
+        rows = self._read(
+            sge.select("column_name", "column_type")
+            .from_(self._relation("ducklake_column"))
+            .where(
+                sge.column("table_id").eq(table_id),
+                sge.column("parent_column").is_(sge.null()),
+                sge.column("end_snapshot").is_(sge.null()),
+            )
+        )
+        return dict(rows)
+
+    def highest_id(self, table_id: int) -> int:
+        """The highest `_id` that the table ever held; 0 for none.
+
+        DuckLake's statistics of a column only ever widen: deleting the row that holds the maximum,
+        or all rows, leaves it. So no number is given out twice.
+        """
+        rows = self._read(
+            sge.select(sge.column("max_value", table="s"))
+            .from_(sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True))
+            .join(
+                sge.alias_(self._relation("ducklake_column"), "c", table=True),
+                on=sge.and_(
+                    sge.column("table_id", table="s").eq(sge.column("table_id", table="c")),
+                    sge.column("column_id", table="s").eq(sge.column("column_id", table="c")),
+                ),
+            )
+            .where(
+                sge.column("table_id", table="c").eq(table_id),
+                sge.column("column_name", table="c").eq(sge.Literal.string(ID)),
+                sge.column("end_snapshot", table="c").is_(sge.null()),
+            )
+        )
+        return int(rows[0][0]) if rows and rows[0][0] is not None else 0
+
+    def statistics(self, table_id: int, row_count: int) -> TableStatistics:
+        """Sizes from the list of live data files."""
+        size = sge.func("coalesce", sge.Sum(this=sge.column("file_size_bytes")), sge.convert(0))
+        files = sge.select(size).from_(self._relation("ducklake_data_file"))
+        live = sge.column("end_snapshot").is_(sge.null())
+        own = self._read(files.where(live, sge.column("table_id").eq(table_id)))
+        everything = self._read(files.where(live))
+        return TableStatistics(row_count, int(own[0][0]), 0, int(everything[0][0]))
+
+    def _look_up(self, name: str) -> Entry | None:
+        for kind in ("table", "view"):
+            condition = sge.column(f"{kind}_name", table="o").eq(sge.Literal.string(name))
+            for found, object_id, comment in self._read(self._names(kind).where(condition)):
+                if comment is None:
+                    continue
+                if kind == "table":
+                    return Entry(found, object_id, *from_comment(found, comment))
+                return Entry(found, object_id, alias_of=comment)
+        return None
+
+    def _names(self, kind: str) -> sge.Select:
+        """Name, id and comment of every live table or view."""
+        return (
+            sge.select(
+                sge.column(f"{kind}_name", table="o"),
+                sge.column(f"{kind}_id", table="o"),
+                sge.column("value", table="t"),
+            )
+            .from_(sge.alias_(self._relation(f"ducklake_{kind}"), "o", table=True))
+            .join(
+                sge.alias_(self._relation("ducklake_tag"), "t", table=True),
+                on=sge.and_(
+                    sge.column("object_id", table="t").eq(sge.column(f"{kind}_id", table="o")),
+                    sge.column("key", table="t").eq(sge.Literal.string("comment")),
+                    sge.column("end_snapshot", table="t").is_(sge.null()),
+                ),
+                join_type="left",
+            )
+            .where(sge.column("end_snapshot", table="o").is_(sge.null()))
+        )
+
+    def _relation(self, name: str) -> sge.Table:
+        if self._url.catalog == "postgres":
+            return sge.table_(name, db=self._url.schema)
+        return sge.table_(name, db=self._url.schema, catalog=METADATA)
+
+    def _read(self, tree: sge.Select) -> list[tuple[Any, ...]]:
+        if self._url.catalog == "postgres":
+            # PostgreSQL itself runs the query: half the time of DuckDB scanning its tables.
+            tree = sge.select("*").from_(
+                sge.func(
+                    "postgres_query",
+                    sge.Literal.string(METADATA),
+                    sge.Literal.string(tree.sql(dialect="postgres")),
+                )
+            )
+        cursor = self._cursor()
+        try:
+            return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
+        finally:
+            cursor.close()
+
+

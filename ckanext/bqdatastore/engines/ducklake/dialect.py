@@ -1,0 +1,173 @@
+"""How DuckDB says what a neutral tree cannot: the stock backend's forms of values, casts, text search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlglot.expressions as sge
+
+from ..base import Column
+from .types import stored_type
+
+_JSON_KINDS = frozenset(["json", "jsonb", "nested"])
+_FLOATS = frozenset(["float4", "float8"])
+
+# PostgreSQL writes a float8 with an exponent from here on.
+_PLAIN_FLOAT_LIMIT = 1e15
+
+
+def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
+    return sge.Anonymous(
+        this=name,
+        expressions=[
+            sge.Literal.string(argument) if isinstance(argument, str) else argument
+            for argument in arguments
+        ],
+    )
+
+
+def _varchar(value: sge.Expression) -> sge.Cast:
+    return sge.cast(value, "VARCHAR", dialect="duckdb")
+
+
+class DuckLakeDialect:
+    """The dialect of the DuckLake engine.
+
+    :param milliseconds: whether timestamps show them (`ckan.datastore.ms_in_timestamp`)
+    """
+
+    name = "duckdb"
+
+    def __init__(self, milliseconds: bool = True) -> None:
+        self._timestamp_format = "%Y-%m-%dT%H:%M:%S.%g" if milliseconds else "%Y-%m-%dT%H:%M:%S"
+
+    def json_object(self, columns: Sequence[Column]) -> sge.Expression:
+        arguments: list[sge.Expression] = []
+        for name, value, type in columns:
+            arguments += [sge.Literal.string(name), self._json(value, type)]
+        return _varchar(_call("json_object", *arguments))
+
+    def json_array(self, columns: Sequence[Column]) -> sge.Expression:
+        return _varchar(_call("json_array", *(self._json(value, type) for _, value, type in columns)))
+
+    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression:
+        if type == "bool":
+            return sge.Case(
+                ifs=[
+                    sge.If(this=value.copy(), true=sge.Literal.string("t")),
+                    sge.If(this=sge.not_(value.copy()), true=sge.Literal.string("f")),
+                ]
+            )
+        if type in _FLOATS:
+            return self._float_text(value)
+        if type == "numeric":
+            return self._numeric_text(value)
+        if type == "timestamp":
+            return _call("strftime", value, self._timestamp_format)
+        if type == "nested":
+            return sge.func("coalesce", value, sge.Literal.string("null"))
+        if type.startswith("_"):
+            return sge.func(
+                "coalesce", _varchar(_call("to_json", self._element_json(value, type))),
+                sge.Literal.string("null"),
+            )
+        return _varchar(value)
+
+    def cast(self, value: sge.Expression, type: str) -> sge.Expression:
+        if type == "numeric":
+            # Which precision a number needs is the number's own affair: the client binds it so.
+            return value
+        return sge.Cast(this=value, to=stored_type(type))
+
+    def translate(self, tree: sge.Expression) -> sge.Expression:
+        from .translate import translate
+
+        return translate(tree)
+
+    def _json(self, value: sge.Expression, type: str) -> sge.Expression:
+        """A value as DuckDB's JSON functions should see it, to come out in the stock form."""
+        if type in _JSON_KINDS:
+            return sge.cast(value, "JSON", dialect="duckdb")
+        if type in _FLOATS:
+            return self._float_json(value, type)
+        if type == "timestamp":
+            return _call("strftime", value, self._timestamp_format)
+        if type.startswith("_"):
+            return self._element_json(value, type)
+        if type == "timestamptz":
+            return self._zoned_text(value)
+        if type in ("date", "time", "uuid"):
+            return _varchar(value)
+        return value
+
+    def _element_json(self, value: sge.Expression, type: str) -> sge.Expression:
+        element_type = type[1:]
+        if element_type in ("text", "varchar", "bpchar", "bool", "numeric") or element_type.startswith(
+            "int"
+        ):
+            return value
+        element = sge.column("x")
+        if element_type == "timestamp":
+            body: sge.Expression = sge.func(
+                "replace", _varchar(element), sge.Literal.string(" "), sge.Literal.string("T")
+            )
+        else:
+            body = self._json(element, element_type)
+        return _call("list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")]))
+
+    def _zoned_text(self, value: sge.Expression) -> sge.Expression:
+        # The session's zone is UTC: DuckDB writes "2013-01-01 10:00:00+00".
+        text = sge.func(
+            "replace", _varchar(value), sge.Literal.string(" "), sge.Literal.string("T")
+        )
+        return sge.DPipe(this=text, expression=sge.Literal.string(":00"))
+
+    def _float_json(self, value: sge.Expression, type: str) -> sge.Expression:
+        # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes. A float4 goes by its
+        # own shortest text, not by the float8 next to it.
+        number = value if type == "float8" else sge.cast(_varchar(value), "DOUBLE", dialect="duckdb")
+        return sge.Case(
+            ifs=[
+                sge.If(
+                    this=_call("isfinite", value.copy()),
+                    true=_call("to_json", number.copy()),
+                ),
+                sge.If(
+                    this=sge.not_(value.copy().is_(sge.null())),
+                    true=_call("to_json", self._float_text(value)),
+                ),
+            ]
+        )
+
+    def _float_text(self, value: sge.Expression) -> sge.Expression:
+        whole = sge.and_(
+            sge.EQ(this=_call("trunc", value.copy()), expression=value.copy()),
+            sge.LT(this=_call("abs", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+        )
+        named = [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")]
+        text = _varchar(value.copy())
+        return sge.Case(
+            ifs=[
+                sge.If(
+                    this=whole,
+                    true=_varchar(sge.cast(value.copy(), "BIGINT", dialect="duckdb")),
+                ),
+                *(
+                    sge.If(
+                        this=sge.EQ(this=text.copy(), expression=sge.Literal.string(ours)),
+                        true=sge.Literal.string(theirs),
+                    )
+                    for ours, theirs in named
+                ),
+            ],
+            default=text,
+        )
+
+    def _numeric_text(self, value: sge.Expression) -> sge.Expression:
+        # The column's scale is as wide as its widest value: zeros behind the point are not the value's.
+        text = _varchar(value)
+        shortened = _call("rtrim", _call("rtrim", text, "0"), ".")
+        return sge.Case(
+            ifs=[sge.If(this=_call("contains", text.copy(), "."), true=shortened)],
+            default=text.copy(),
+        )

@@ -1,0 +1,396 @@
+"""The DuckLake engine: the contract of `engines.base` in terms of DuckDB."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import sqlglot.expressions as sge
+
+from ...model.errors import (
+    DatastoreFault,
+    EngineUnavailable,
+    InvalidRequest,
+    Misconfigured,
+    QueryFailed,
+    QueryTimeout,
+    TableNotFound,
+)
+from ...model.query import RESOURCES, Query, RecordStream, column
+from ...model.table import ID, Table, TableStatistics
+from ...model.write import Deletion, TableChange, WriteMode, WriteResult
+from ..base import Capability, Engine, EngineSettings, FileSource, Progress
+from .catalog import Catalog, Entry, name_columns, to_comment
+from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
+from .dialect import DuckLakeDialect
+from .files import file_relation, inspect_file, run_with_progress
+from .writing import (
+    TableWriter,
+    alias_statements,
+    alter_statements,
+    comment_statement,
+    create_statement,
+    lake_table,
+)
+
+_BATCH_ROWS = 8_192
+
+# Another process may be making the catalog, or changing it, at the same moment.
+_ATTEMPTS = 5
+_CONFLICTS = ("Transaction conflict", "database is locked", "already exists")
+
+
+class DuckLakeEngine(Engine):
+    """DuckDB over Parquet files with a transactional catalog."""
+
+    scheme = "ducklake"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self.dialect = DuckLakeDialect(settings.milliseconds_in_timestamps)
+        self.allowed_functions = _function_names(
+            settings.allowed_functions_file or Path(__file__).parent / "allowed_functions.txt"
+        )
+        self._connections = Connections(settings)
+        self._catalog = Catalog(self._connections.read_url, self._connections.reader)
+        if self._connections.write_url.catalog == "sqlite":
+            self.capabilities = Capability.LOAD_FILE | Capability.SINGLE_WRITER
+        else:
+            self.capabilities = Capability.LOAD_FILE
+
+    # Life
+
+    def open(self) -> None:
+        url = self._connections.write_url
+        if not url.is_remote:
+            _require_folder(Path(url.data_path))
+        with self._cursor(write=True) as cursor:
+            tune(cursor)
+            self._let_reader_in(cursor)
+        self._catalog.schema_version()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _let_reader_in(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Give the read URL's role what it needs on the catalog, and nothing more."""
+        reader = self._connections.read_url.connection.get("user")
+        url = self._connections.write_url
+        if url.catalog != "postgres" or reader in (None, url.connection.get("user")):
+            return
+        role = sge.to_identifier(reader, quoted=True).sql(dialect="postgres")
+        schema = sge.to_identifier(url.schema, quoted=True).sql(dialect="postgres")
+        granted = sge.select(
+            sge.func(
+                "has_schema_privilege", *map(sge.Literal.string, (reader, url.schema, "USAGE"))
+            )
+        ).sql(dialect="postgres")
+        try:
+            answer = cursor.execute(
+                f"SELECT * FROM postgres_query({literal(METADATA)}, {literal(granted)})"
+            ).fetchall()
+            if answer[0][0]:
+                return
+            for statement in (
+                f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+                f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+                # Rows of small writes live in catalog tables that are made as they come.
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}",
+            ):
+                cursor.execute(f"CALL postgres_execute({literal(METADATA)}, {literal(statement)})")
+        except duckdb.Error as error:
+            raise Misconfigured(
+                f'ckan.datastore.read_url: its role "{reader}" cannot be given read access to the '
+                f"catalog: {_first_line(error)}"
+            ) from None
+
+    # Tables
+
+    def tables(self) -> list[str]:
+        return self._catalog.table_names()
+
+    def aliases(self) -> dict[str, str]:
+        return self._catalog.aliases()
+
+    def describe(self, name: str) -> Table | None:
+        entry = self._catalog.entry(name)
+        return entry.table if entry else None
+
+    def resolve(self, name: str) -> str | None:
+        entry = self._catalog.entry(name)
+        return (entry.alias_of or entry.name) if entry else None
+
+    def statistics(self, table: Table) -> TableStatistics:
+        entry = self._entry(table.name)
+        count = Query(sge.select(sge.Count(this=sge.Star())).from_(_neutral(table.name)))
+        rows = self.query(count).read_all().column(0)[0].as_py()
+        return self._catalog.statistics(entry.table_id, rows)
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._catalog.entry(name)
+        if entry is None or entry.table is None:
+            raise TableNotFound(name)
+        return entry
+
+    # Writes
+
+    def apply(self, change: TableChange) -> WriteResult:
+        after = change.after
+        entry = self._entry(after.name) if change.before else None
+        columns = name_columns(after, entry.columns if entry else None)
+        result = WriteResult(0)
+        with self._transaction(change.write is not None and change.write.dry_run) as cursor:
+            if change.before is None or entry is None:
+                self._refuse_taken(after, ())
+                _run(cursor, create_statement(after, columns))
+                highest, types = 0, {}
+            else:
+                for statement in alter_statements(entry.columns, after, columns):
+                    _run(cursor, statement)
+                self._refuse_taken(after, change.before.aliases)
+                highest = self._catalog.highest_id(entry.table_id)
+                types = self._catalog.column_types(entry.table_id)
+            if after != change.before:
+                _run(cursor, comment_statement("TABLE", after.name, to_comment(after, columns)))
+            for statement in alias_statements(
+                change.before.aliases if change.before else (), after
+            ):
+                _run(cursor, statement)
+            writer = TableWriter(cursor, after, columns, highest + 1, types)
+            if change.write is not None and change.write.rows:
+                result = writer.write(change.write)
+            if change.before is not None and after.primary_key != change.before.primary_key:
+                writer.check_whole_table()
+        return result
+
+    def _refuse_taken(self, table: Table, own: Sequence[str]) -> None:
+        for alias in table.aliases:
+            if alias in own:
+                continue
+            taken = self._catalog.entry(alias)
+            if taken is not None and taken.alias_of is not None:
+                raise InvalidRequest("alias", f'The alias "{alias}" already exists.')
+            if taken is not None:
+                raise InvalidRequest("alias", f'"{alias}" already exists')
+
+    def drop(self, name: str) -> None:
+        table = self._entry(name).table
+        assert table is not None
+        with self._transaction() as cursor:
+            for alias in table.aliases:
+                _run(cursor, sge.Drop(this=lake_table(alias), kind="VIEW", exists=True))
+            _run(cursor, sge.Drop(this=lake_table(name), kind="TABLE"))
+
+    def delete(self, deletion: Deletion) -> WriteResult:
+        table = deletion.table
+        entry = self._entry(table.name)
+        predicate, values = None, {}
+        if deletion.predicate is not None:
+            predicate = self._located(deletion.predicate.tree)
+            values = _values(deletion.predicate)
+        returned = None
+        with self._transaction() as cursor:
+            if deletion.returning_limit:
+                select = (
+                    sge.select(
+                        *(column(stored).as_(name, quoted=True) for name, stored in entry.columns.items())
+                    )
+                    .from_(lake_table(table.name))
+                    .order_by(column(ID))
+                    .limit(deletion.returning_limit)
+                )
+                if predicate is not None:
+                    select = select.where(predicate.copy())
+                returned = cursor.execute(select.sql(dialect="duckdb"), values).to_arrow_table()
+            statement = sge.Delete(
+                this=lake_table(table.name),
+                where=sge.Where(this=predicate) if predicate is not None else None,
+            )
+            count = cursor.execute(statement.sql(dialect="duckdb"), values).fetchall()[0][0]
+        return WriteResult(count, returned)
+
+    # Reads
+
+    def query(self, query: Query, timeout: float | None = None) -> RecordStream:
+        text = self._located(query.tree).sql(dialect="duckdb")
+        cursor = self._connections.reader()
+        limit = _TimeLimit(cursor, timeout or self.settings.statement_timeout)
+        try:
+            with limit, _translated_errors(limit):
+                reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
+        except BaseException:
+            cursor.close()
+            raise
+        return RecordStream(reader.schema, _batches(cursor, reader, limit))
+
+    def _located(self, tree: sge.Expression) -> sge.Expression:
+        """The tree with the lake's names of tables and columns in place of the API's."""
+        tree = tree.copy()
+        renamed: dict[str, str] = {}
+        for table in tree.find_all(sge.Table):
+            if table.db != RESOURCES:
+                continue
+            entry = self._catalog.entry(table.name)
+            if entry is not None:
+                renamed.update((a, b) for a, b in entry.columns.items() if a != b)
+            table.set("db", sge.to_identifier(SCHEMA))
+            table.set("catalog", sge.to_identifier(LAKE))
+        if renamed:
+            for each in tree.find_all(sge.Column):
+                if each.name in renamed:
+                    each.this.replace(sge.to_identifier(renamed[each.name], quoted=True))
+        return tree
+
+    # Files
+
+    def inspect(self, source: FileSource) -> Sequence[tuple[str, str]]:
+        with self._cursor(write=True) as cursor:
+            return inspect_file(cursor, source)
+
+    def load(self, table: Table, source: FileSource, progress: Progress | None = None) -> int:
+        before = self.describe(table.name)
+        columns = name_columns(table)
+        with self._transaction() as cursor:
+            if before is None:
+                self._refuse_taken(table, ())
+            else:
+                _run(cursor, sge.Drop(this=lake_table(table.name), kind="TABLE"))
+            _run(cursor, create_statement(table, columns))
+            _run(cursor, comment_statement("TABLE", table.name, to_comment(table, columns)))
+            for statement in alias_statements(before.aliases if before else (), table):
+                _run(cursor, statement)
+            insert = sge.Insert(
+                this=lake_table(table.name), expression=file_relation(cursor, source, table)
+            )
+            count = run_with_progress(cursor, insert, progress)
+            TableWriter(cursor, table, columns, 0, {}).check_whole_table()
+        return count
+
+    # Parts
+
+    @contextmanager
+    def _cursor(self, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self._connections.writer() if write else self._connections.reader()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def _transaction(self, dry_run: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that commits at the end, or rolls back on an error or a dry run."""
+        with self._cursor(write=True) as cursor:
+            limit = _TimeLimit(cursor, self.settings.statement_timeout)
+            with _translated_errors(limit):
+                cursor.execute("BEGIN TRANSACTION")
+                try:
+                    yield cursor
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+                cursor.execute("ROLLBACK" if dry_run else "COMMIT")
+
+
+ENGINE = DuckLakeEngine
+
+
+class _TimeLimit:
+    """Interrupts a cursor's statement when its time is up."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, seconds: float) -> None:
+        self.seconds = seconds
+        self.passed = False
+        self._cursor = cursor
+        self._end = time.monotonic() + seconds
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> _TimeLimit:
+        self._timer = threading.Timer(max(self._end - time.monotonic(), 0.0), self._interrupt)
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _interrupt(self) -> None:
+        self.passed = True
+        self._cursor.interrupt()
+
+
+@contextmanager
+def _translated_errors(limit: _TimeLimit) -> Iterator[None]:
+    try:
+        yield
+    except DatastoreFault:
+        raise
+    except duckdb.InterruptException as error:
+        raise QueryTimeout(f"stopped after {limit.seconds:g} s") from error
+    except duckdb.OutOfMemoryException as error:
+        raise QueryFailed(
+            "The query needs more memory than it may use; ask for fewer rows or columns."
+        ) from error
+    except (duckdb.IOException, duckdb.HTTPException, duckdb.InternalException) as error:
+        raise EngineUnavailable(_first_line(error)) from error
+    except duckdb.Error as error:
+        raise QueryFailed(_first_line(error)) from error
+
+
+def _batches(
+    cursor: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, limit: _TimeLimit
+) -> Iterator[pa.RecordBatch]:
+    try:
+        with limit, _translated_errors(limit):
+            try:
+                yield from reader
+            except pa.ArrowException as error:
+                # Arrow hands on what DuckDB raised while streaming, as text.
+                if limit.passed:
+                    raise QueryTimeout(f"stopped after {limit.seconds:g} s") from error
+                raise QueryFailed(_first_line(error)) from error
+    finally:
+        cursor.close()
+
+
+def _values(query: Query) -> Mapping[str, object]:
+    return {name: parameter.value for name, parameter in query.parameters.items()}
+
+
+def _neutral(name: str) -> sge.Table:
+    from ...model.query import table
+
+    return table(name)
+
+
+def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expression) -> None:
+    cursor.execute(tree.sql(dialect="duckdb"))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _require_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".bqdatastore-probe"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"ckan.datastore.write_url: the data path {path} cannot be written "
+            f"({error.strerror}): create it and give it to the user that CKAN runs as, or name "
+            "another with ?data_path=."
+        ) from None
+
+
+def _function_names(path: Path) -> frozenset[str]:
+    """One name on each line, as in the stock backend's list: only quoted names keep their case."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return frozenset(line if line.startswith('"') else line.lower() for line in lines if line)

@@ -1,0 +1,234 @@
+"""PostgreSQL's little languages inside literals: intervals, arrays, date formats, patterns.
+
+Each reader takes a constant's text and gives what DuckDB is told instead.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from ckanext.bqdatastore.model.errors import InvalidRequest
+
+from .terms import unsupported
+
+_MONTH, _DAY = 30, 86_400_000_000
+"""Days of a month and microseconds of a day, where a fraction of one is carried down."""
+
+_UNITS: dict[str, tuple[int, Decimal]] = {}
+for _names, _place, _factor in (
+    ("millennium millennia mil mils", 0, 12000),
+    ("century centuries cent c", 0, 1200),
+    ("decade decades dec decs", 0, 120),
+    ("year years yr yrs y", 0, 12),
+    ("month months mon mons", 0, 1),
+    ("week weeks w", 1, 7),
+    ("day days d", 1, 1),
+    ("hour hours hr hrs h", 2, 3_600_000_000),
+    ("minute minutes min mins m", 2, 60_000_000),
+    ("second seconds sec secs s", 2, 1_000_000),
+    ("millisecond milliseconds msec msecs msecond mseconds ms", 2, 1000),
+    ("microsecond microseconds usec usecs usecond useconds us", 2, 1),
+):
+    for _name in _names.split():
+        _UNITS[_name] = (_place, Decimal(_factor))
+
+_INTERVAL_PART = re.compile(
+    r"\s*(?:(?P<clock>[+-]?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?)"
+    r"|(?P<years>[+-]?\d+)-(?P<months>\d{1,2})(?=\s|$)"
+    r"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))\s*(?P<unit>[a-z]+)?"
+    r"|(?P<ago>ago))\s*"
+)
+
+
+def interval(text: str) -> tuple[int, int, int]:
+    """Months, days and microseconds of an interval as PostgreSQL writes and reads it.
+
+    :raises InvalidRequest: it is none, or of a form that is not read here (ISO 8601)
+    """
+    invalid = InvalidRequest("query", f'invalid input syntax for type interval: "{text[:100]}"')
+    rest, places, ago = text.strip().lower().removeprefix("@"), [Decimal(0)] * 3, False
+    if not rest:
+        raise invalid
+    while rest:
+        part = _INTERVAL_PART.match(rest)
+        if part is None or not part.group().strip():
+            raise invalid
+        rest = rest[part.end() :]
+        if part["ago"]:
+            ago = True
+        elif part["clock"]:
+            places[2] += _clock(part["clock"])
+        elif part["years"]:
+            sign = -1 if part["years"].startswith("-") else 1
+            places[0] += int(part["years"]) * 12 + sign * int(part["months"])
+        else:
+            unit = part["unit"] or ("second" if not rest else "")
+            if unit not in _UNITS:
+                raise invalid
+            _carry(places, *_UNITS[unit], Decimal(part["number"]))
+    sign = -1 if ago else 1
+    months, days, micros = (
+        sign * int(place.to_integral_value(ROUND_HALF_EVEN)) for place in places
+    )
+    return months, days, micros
+
+
+def _clock(text: str) -> Decimal:
+    hours, minutes, *seconds = text.lstrip("+-").split(":")
+    value = int(hours) * 3600 + int(minutes) * 60 + Decimal(seconds[0] if seconds else 0)
+    return value * 1_000_000 * (-1 if text.startswith("-") else 1)
+
+
+def _carry(places: list[Decimal], place: int, factor: Decimal, number: Decimal) -> None:
+    """Add `number` units to their place, what is less than one of it to the places below."""
+    amount = number * factor
+    whole = amount if place == 2 else Decimal(int(amount))
+    places[place] += whole
+    if place < 2 and amount != whole:
+        _carry(places, place + 1, Decimal((_MONTH, _DAY)[place]), amount - whole)
+
+
+def array(text: str) -> list[str | None]:
+    """The elements of a one-dimensional array literal (`{a,"b c",NULL}`).
+
+    :raises InvalidRequest: it is none
+    """
+    invalid = InvalidRequest("query", f'malformed array literal: "{text[:100]}"')
+    body = text.strip()
+    if not (body.startswith("{") and body.endswith("}")):
+        raise invalid
+    body = body[1:-1]
+    if not body.strip():
+        return []
+    found: list[str | None] = []
+    position = 0
+    while True:
+        item = _ARRAY_ITEM.match(body, position)
+        if item is None:
+            raise invalid
+        if item["quoted"] is not None:
+            found.append(re.sub(r"\\(.)", r"\1", item["quoted"], flags=re.S))
+        else:
+            plain = item["plain"].strip()
+            if not plain:
+                raise invalid
+            is_null = plain.upper() == "NULL"
+            found.append(None if is_null else re.sub(r"\\(.)", r"\1", plain, flags=re.S))
+        position = item.end()
+        if position == len(body):
+            return found
+        if body[position] != ",":
+            raise invalid
+        position += 1
+
+
+_ARRAY_ITEM = re.compile(
+    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<plain>(?:[^",{}\\]|\\.)+))', re.S
+)
+
+# What PostgreSQL's date formats call each part, and how DuckDB's strftime does. The order
+# matters: the longest name that fits is taken.
+FORMAT_PARTS: dict[str, str] = {
+    "YYYY": "%Y",
+    "HH24": "%H",
+    "HH12": "%I",
+    "MONTH": "%B",
+    "DDD": "%j",
+    "DAY": "%A",
+    "MON": "%b",
+    "YY": "%y",
+    "MM": "%m",
+    "DD": "%d",
+    "DY": "%a",
+    "HH": "%I",
+    "MI": "%M",
+    "SS": "%S",
+    "MS": "%g",
+    "US": "%f",
+    "AM": "%p",
+    "PM": "%p",
+}
+NUMBER_PARTS = ("IYYY", "IDDD", "SSSSS", "SSSS", "Q", "WW", "W", "IW", "ID", "D", "CC", "J")
+"""Parts of a date format that strftime has not; a number each."""
+
+_FORMAT = re.compile(
+    r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<fill>FM)|(?P<part>'
+    + "|".join(sorted((*FORMAT_PARTS, *NUMBER_PARTS), key=len, reverse=True))
+    + r")(?P<suffix>TH)?|(?P<plain>[^A-Za-z\"])",
+    re.I,
+)
+
+
+def date_format(text: str) -> list[tuple[str, str, bool]]:
+    """The parts of a format of `to_char` or `to_date`.
+
+    :returns: for each its kind (`part`, as written; or `plain` text), and whether FM is before it
+    :raises InvalidRequest: a part that is not known here
+    """
+    found, position, fill = [], 0, False
+    while position < len(text):
+        match = _FORMAT.match(text, position)
+        if match is None or match["suffix"]:
+            raise unsupported(f'"{text[position:position + 8]}" in a date format')
+        position = match.end()
+        if match["fill"]:
+            fill = True
+        elif match["part"]:
+            found.append(("part", match["part"], fill))
+            fill = False
+        else:
+            quoted = match["quoted"]
+            plain = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            found.append(("plain", plain, False))
+    return found
+
+
+_REGEX_ESCAPES = {r"\m": r"\b", r"\M": r"\b", r"\y": r"\b", r"\Y": r"\B", r"\Z": r"\z"}
+"""PostgreSQL's constraint escapes as RE2 spells them."""
+
+
+def regex(pattern: str) -> str:
+    """A PostgreSQL regular expression for RE2.
+
+    :raises InvalidRequest: it has a form that RE2 has not (look-around, back references)
+    """
+    if pattern.startswith("***"):
+        raise unsupported("a regular expression with a director (***)")
+    if re.search(r"\(\?(?:=|!|<)|\\[1-9]", pattern):
+        raise unsupported("look-around and back references in regular expressions")
+    if re.match(r"\(\?[a-z]+\)", pattern):
+        raise unsupported("embedded options in regular expressions")
+    pattern = re.sub(r"\[\[:[<>]:\]\]", r"\\b", pattern)
+    return re.sub(r"\\(.)", lambda m: _REGEX_ESCAPES.get(m.group(), m.group()), pattern, flags=re.S)
+
+
+def similar(pattern: str, escape: str | None) -> str:
+    """A `SIMILAR TO` pattern as a regular expression for the whole text."""
+    escape = "\\" if escape is None else escape
+    found, position, in_class = [], 0, False
+    while position < len(pattern):
+        char = pattern[position]
+        if escape and char == escape:
+            position += 1
+            if position == len(pattern):
+                raise InvalidRequest("query", "invalid escape sequence")
+            found.append(re.escape(pattern[position]))
+        elif in_class:
+            found.append("\\\\" if char == "\\" else char)
+            in_class = char != "]"
+        elif char == "[":
+            found.append(char)
+            in_class = True
+        elif char == "%":
+            found.append(".*")
+        elif char == "_":
+            found.append(".")
+        elif char == "(":
+            found.append("(?:")
+        elif char in r"\^$.":
+            found.append(re.escape(char))
+        else:
+            found.append(char)
+        position += 1
+    return "".join(found)

@@ -1,0 +1,347 @@
+"""Writes to one lake table inside an open transaction: columns, rows, keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+import sqlglot.expressions as sge
+
+from ...model.errors import InvalidRequest, KeyNotFound, UniqueViolation
+from ...model.query import column
+from ...model.table import ID, Table
+from ...model.write import Rows, Write, WriteMode, WriteResult
+from .connection import LAKE, SCHEMA
+from .types import NUMERIC_DIGITS, NUMERIC_START, decimal_digits, numeric_type, stored_type
+
+_STAGED = "staged"
+_POSITION = "__position"
+
+
+def lake_table(name: str) -> sge.Table:
+    """A table's full name."""
+    return sge.table_(
+        sge.to_identifier(name, quoted=True), db=SCHEMA, catalog=LAKE
+    )
+
+
+def lake_table_as(name: str, alias: str) -> sge.Expression:
+    return sge.alias_(lake_table(name), alias, table=True)
+
+
+@dataclasses.dataclass
+class TableWriter:
+    """Writes rows to one table within a transaction that the caller holds.
+
+    :param columns: field ids (and `_id`) to stored names
+    :param next_id: the first `_id` that was never given out
+    :param stored: types of the columns in the lake, by stored name (`decimal(9,3)`)
+    """
+
+    cursor: duckdb.DuckDBPyConnection
+    table: Table
+    columns: Mapping[str, str]
+    next_id: int
+    stored: dict[str, str]
+
+    def write(self, write: Write) -> WriteResult:
+        """Put all rows in, in order.
+
+        :raises UniqueViolation, KeyNotFound, InvalidRequest: nothing of it may stay
+        """
+        count = 0
+        returned: list[pa.Table] = []
+        for rows in write.rows:
+            if rows.data.num_rows == 0:
+                continue
+            self._widen(rows.data)
+            data = self._stage(rows)
+            if write.mode is WriteMode.UPDATE:
+                self._refuse_missing(rows)
+            if rows.key:
+                self._merge(rows, write.mode)
+            else:
+                self._insert(data)
+            self._check_unique(rows)
+            count += rows.data.num_rows
+            if write.returning:
+                returned.append(self._stored_rows(rows))
+            self.cursor.unregister(_STAGED)
+        if not write.returning:
+            return WriteResult(count)
+        return WriteResult(count, _last_of_each(returned))
+
+    def check_whole_table(self) -> None:
+        """Refuse a primary key that rows already there do not keep."""
+        self._refuse_duplicates(sge.select("*").from_(lake_table(self.table.name)))
+
+    # Staging
+
+    def _stage(self, rows: Rows) -> pa.Table:
+        """Make the rows visible to DuckDB, each with the `_id` it has or would get."""
+        data = rows.data.rename_columns([self.columns[name] for name in rows.data.column_names])
+        count = data.num_rows
+        if not rows.by_id:
+            ids = pa.array(range(self.next_id, self.next_id + count), pa.int64())
+            data = data.add_column(0, ID, ids)
+            self.next_id += count
+        self.cursor.register(
+            _STAGED, data.append_column(_POSITION, pa.array(range(count), pa.int64()))
+        )
+        return data
+
+    def _widen(self, data: pa.Table) -> None:
+        """Give numeric columns room for every digit that is coming."""
+        for name, values in zip(data.column_names, data.columns, strict=True):
+            if not pa.types.is_decimal(values.type):
+                continue
+            stored = self.columns[name]
+            whole, scale = _digits(self.stored.get(stored))
+            new_whole, new_scale = decimal_digits(values.type)
+            wider = max(whole, new_whole), max(scale, new_scale)
+            if wider == (whole, scale):
+                continue
+            precision, new_scale = sum(wider), wider[1]
+            if precision > NUMERIC_DIGITS:
+                raise InvalidRequest(
+                    "records",
+                    f'The values of "{name}" need {wider[0]} digits before the point and '
+                    f"{wider[1]} after it; a numeric field holds {NUMERIC_DIGITS} in all. "
+                    "Declare the field as float8 or text.",
+                )
+            self._execute(
+                sge.Alter(
+                    this=lake_table(self.table.name),
+                    kind="TABLE",
+                    actions=[
+                        sge.AlterColumn(
+                            this=sge.to_identifier(stored, quoted=True),
+                            dtype=numeric_type(precision, new_scale),
+                        )
+                    ],
+                )
+            )
+            self.stored[stored] = f"decimal({precision},{new_scale})"
+
+    # Statements
+
+    def _insert(self, data: pa.Table) -> None:
+        names = data.column_names
+        select = sge.select(*(column(name) for name in names)).from_(_STAGED)
+        self._execute(
+            sge.Insert(
+                this=sge.Schema(
+                    this=lake_table(self.table.name),
+                    expressions=[sge.to_identifier(name, quoted=True) for name in names],
+                ),
+                expression=select,
+            )
+        )
+
+    def _merge(self, rows: Rows, mode: WriteMode) -> None:
+        values = [self.columns[name] for name in rows.data.column_names if name != ID]
+        changes = [name for name in values if name not in self._stored_key(rows)] or values[:1]
+        whens: list[sge.Expression] = []
+        if changes:
+            whens.append(
+                sge.When(
+                    matched=True,
+                    then=sge.Update(
+                        expressions=[
+                            sge.EQ(this=column(name), expression=column(name, "s"))
+                            for name in changes
+                        ]
+                    ),
+                )
+            )
+        if mode is WriteMode.UPSERT:
+            inserted = [ID, *values]
+            whens.append(
+                sge.When(
+                    matched=False,
+                    then=sge.Insert(
+                        this=sge.Tuple(expressions=[column(name) for name in inserted]),
+                        expression=sge.Tuple(
+                            expressions=[column(name, "s") for name in inserted]
+                        ),
+                    ),
+                )
+            )
+        if not whens:
+            return
+        self._execute(
+            sge.Merge(
+                this=lake_table_as(self.table.name, "t"),
+                using=sge.alias_(sge.to_table(_STAGED), "s", table=True),
+                on=self._same_key(rows),
+                whens=sge.Whens(expressions=whens),
+            )
+        )
+
+    def _refuse_missing(self, rows: Rows) -> None:
+        missing = self._fetch(
+            sge.select(column(_POSITION, "s"))
+            .from_(sge.alias_(sge.to_table(_STAGED), "s", table=True))
+            .join(lake_table_as(self.table.name, "t"), on=self._same_key(rows), join_type="anti")
+            .order_by(column(_POSITION, "s"))
+            .limit(1)
+        )
+        if missing:
+            position = int(missing[0][0])
+            key = [rows.data.column(name)[position].as_py() for name in rows.key]
+            raise KeyNotFound(rows.key, key, rows.positions[position])
+
+    def _check_unique(self, rows: Rows) -> None:
+        """Refuse rows just written that share a primary key with any other."""
+        key = self.table.primary_key
+        if not key or not set(key) & set(rows.data.column_names):
+            return
+        if rows.key == key:
+            return  # found by that very key: each row is the only one of its kind
+        stored = [self.columns[name] for name in key]
+        present = [name for name in stored if name in self._staged_names(rows)]
+        touched = (
+            sge.select(*(column(name, "t").as_(name, quoted=True) for name in stored))
+            .from_(lake_table_as(self.table.name, "t"))
+            .join(
+                sge.alias_(sge.to_table(_STAGED), "s", table=True),
+                on=sge.and_(*(column(name, "t").eq(column(name, "s")) for name in present)),
+                join_type="semi",
+            )
+        )
+        self._refuse_duplicates(touched)
+
+    def _refuse_duplicates(self, rows: sge.Select) -> None:
+        key = [column(self.columns[name]) for name in self.table.primary_key]
+        if not key:
+            return
+        twice = self._fetch(
+            sge.select(*(sge.cast(part.copy(), "VARCHAR", dialect="duckdb") for part in key))
+            .from_(rows.subquery("r"))
+            # PostgreSQL's unique index takes nulls as different from each other.
+            .where(*(sge.not_(part.copy().is_(sge.null())) for part in key))
+            .group_by(*(part.copy() for part in key))
+            .having(sge.Count(this=sge.Star()) > sge.convert(1))
+            .limit(1)
+        )
+        if twice:
+            raise UniqueViolation(self.table.primary_key, [str(part) for part in twice[0]])
+
+    def _stored_rows(self, rows: Rows) -> pa.Table:
+        same = column(ID, "t").eq(column(ID, "s"))
+        on = sge.or_(same, self._same_key(rows)) if rows.key and not rows.by_id else same
+        return self._arrow(
+            sge.select(*self._outputs())
+            .from_(lake_table_as(self.table.name, "t"))
+            .join(sge.alias_(sge.to_table(_STAGED), "s", table=True), on=on)
+            .order_by(column(_POSITION, "s"))
+        )
+
+    def _outputs(self) -> list[sge.Expression]:
+        return [
+            column(stored, "t").as_(name, quoted=True) for name, stored in self.columns.items()
+        ]
+
+    # Parts
+
+    def _staged_names(self, rows: Rows) -> set[str]:
+        return {self.columns[name] for name in rows.data.column_names}
+
+    def _stored_key(self, rows: Rows) -> set[str]:
+        return {self.columns[name] for name in rows.key}
+
+    def _same_key(self, rows: Rows) -> sge.Expression:
+        return sge.and_(
+            *(
+                column(self.columns[name], "t").eq(column(self.columns[name], "s"))
+                for name in rows.key
+            )
+        )
+
+    def _execute(self, tree: sge.Expression) -> None:
+        self.cursor.execute(tree.sql(dialect="duckdb"))
+
+    def _fetch(self, tree: sge.Expression) -> list[tuple[object, ...]]:
+        return self.cursor.execute(tree.sql(dialect="duckdb")).fetchall()
+
+    def _arrow(self, tree: sge.Expression) -> pa.Table:
+        return self.cursor.execute(tree.sql(dialect="duckdb")).to_arrow_table()
+
+
+def create_statement(table: Table, columns: Mapping[str, str]) -> sge.Create:
+    """`CREATE TABLE` with `_id` and a column for each field."""
+    definitions = [_definition(ID, "int8")]
+    definitions += [_definition(columns[field.id], field.type) for field in table.fields]
+    return sge.Create(
+        this=sge.Schema(this=lake_table(table.name), expressions=definitions), kind="TABLE"
+    )
+
+
+def alter_statements(
+    before: Mapping[str, str], after: Table, columns: Mapping[str, str]
+) -> list[sge.Expression]:
+    """What adds and removes columns.
+
+    :param before: stored names of the columns that are there
+    :param columns: stored names of the columns that shall be
+    """
+    statements: list[sge.Expression] = [
+        _alter(
+            after.name,
+            sge.Drop(this=sge.to_identifier(stored, quoted=True), kind="COLUMN"),
+        )
+        for name, stored in before.items()
+        if name not in columns
+    ]
+    statements += [
+        _alter(after.name, _definition(columns[field.id], field.type))
+        for field in after.fields
+        if field.id not in before
+    ]
+    return statements
+
+
+def comment_statement(kind: str, name: str, text: str) -> sge.Comment:
+    return sge.Comment(this=lake_table(name), kind=kind, expression=sge.Literal.string(text))
+
+
+def alias_statements(before: Sequence[str], after: Table) -> list[sge.Expression]:
+    """What makes the aliases those of the table as it shall be."""
+    statements: list[sge.Expression] = [
+        sge.Drop(this=lake_table(alias), kind="VIEW")
+        for alias in before
+        if alias not in after.aliases
+    ]
+    for alias in after.aliases:
+        if alias in before:
+            continue
+        select = sge.select("*").from_(lake_table(after.name))
+        statements.append(sge.Create(this=lake_table(alias), kind="VIEW", expression=select))
+        statements.append(comment_statement("VIEW", alias, after.name))
+    return statements
+
+
+def _alter(name: str, action: sge.Expression) -> sge.Alter:
+    return sge.Alter(this=lake_table(name), kind="TABLE", actions=[action])
+
+
+def _definition(stored: str, type: str) -> sge.ColumnDef:
+    return sge.ColumnDef(this=sge.to_identifier(stored, quoted=True), kind=stored_type(type))
+
+
+def _digits(stored: str | None) -> tuple[int, int]:
+    """Digits before and after the point of a stored decimal type."""
+    if stored is None or not stored.lower().startswith("decimal("):
+        precision, scale = NUMERIC_START
+    else:
+        precision, scale = map(int, stored[stored.index("(") + 1 : -1].split(","))
+    return precision - scale, scale
+
+
+def _last_of_each(tables: list[pa.Table]) -> pa.Table | None:
+    """Rows of several statements together; of a row that was written twice, the later state."""
+    if not tables:
+        return None
+    return pa.concat_tables(tables, promote_options="permissive")

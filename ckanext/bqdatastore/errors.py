@@ -1,0 +1,40 @@
+"""Faults of the model as CKAN's exceptions, under the keys that the stock backend uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ckantoolkit as tk
+
+from .model.errors import (
+    InvalidRequest,
+    NotPermitted,
+    QueryFailed,
+    QueryTimeout,
+    TableNotFound,
+)
+
+
+@contextmanager
+def as_ckan(timeout_message: str = "Query took too long", query_failed: str | None = None) -> Iterator[None]:
+    """Let faults out as CKAN's exceptions.
+
+    :param timeout_message: what the stock action says when a statement was stopped
+    :param query_failed: what it says when the engine refused one; None for the engine's own words
+    """
+    try:
+        yield
+    except QueryTimeout:
+        raise tk.ValidationError({"query": [timeout_message]}) from None
+    except QueryFailed as fault:
+        errors = {"query": [query_failed or fault.messages[0]], "info": {"orig": fault.messages}}
+        raise tk.ValidationError(errors) from None
+    except InvalidRequest as fault:
+        if fault.key == "message":  # a fault of the request as a whole: CKAN shows bare text
+            raise tk.ValidationError(fault.messages[0]) from None
+        raise tk.ValidationError({fault.key: fault.messages, **fault.details}) from None
+    except NotPermitted as fault:
+        raise tk.NotAuthorized(str(fault)) from None
+    except TableNotFound as fault:
+        raise tk.ObjectNotFound(str(fault)) from None

@@ -1,0 +1,114 @@
+"""What can go wrong, in the words of the API; `ckanext.bqdatastore.errors` turns it into CKAN's.
+
+Each error says whose fault it is. `InvalidRequest` and its kin are the caller's: `key` is the key
+under which the stock backend reports the fault, `messages` what it says there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class DatastoreFault(Exception):
+    """The root of every error that this extension raises on purpose."""
+
+
+class InvalidRequest(DatastoreFault):
+    """The request cannot be done as it stands.
+
+    :param key: the error key of the stock backend (`records`, `filters`, `fields`, ...)
+    :param messages: one or more sentences for that key
+    :param details: further keys of the error, as the stock backend adds them (`records_row`, `info`)
+    """
+
+    def __init__(
+        self,
+        key: str,
+        messages: str | Sequence[str],
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.key = key
+        self.messages = [messages] if isinstance(messages, str) else list(messages)
+        self.details = dict(details or {})
+        super().__init__(f"{key}: {'; '.join(self.messages)}")
+
+
+class InvalidRecord(InvalidRequest):
+    """A value of a record does not fit its field.
+
+    :param row: position of the record in the request, from 0
+    :param field: the field's id
+    :param reason: PostgreSQL's wording of the fault
+    """
+
+    def __init__(self, row: int, field: str, reason: str) -> None:
+        self.row = row
+        self.field = field
+        super().__init__(
+            "records", reason, {"records_row": row, "info": {"row": row, "field": field}}
+        )
+
+
+class UniqueViolation(InvalidRequest):
+    """Rows would share a primary key.
+
+    :param columns: the key's fields
+    :param values: the first key that occurs twice, as text
+    """
+
+    def __init__(self, columns: Sequence[str], values: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self.values = tuple(values)
+        detail = f"Key ({', '.join(columns)})=({', '.join(values)}) already exists."
+        super().__init__(
+            "constraints",
+            "Cannot insert records or create index because of uniqueness constraint",
+            {"info": {"orig": detail, "pgcode": "23505"}},
+        )
+
+
+class KeyNotFound(InvalidRequest):
+    """An update names a key that no row has."""
+
+    def __init__(self, columns: Sequence[str], values: Sequence[Any], row: int) -> None:
+        pairs = dict(zip(columns, values, strict=True))
+        super().__init__("key", f'key "{pairs}" not found', {"info": {"row": row}})
+
+
+class QueryTimeout(DatastoreFault):
+    """A statement ran longer than its limit and was stopped."""
+
+
+class QueryFailed(InvalidRequest):
+    """The engine refused a statement while it ran (a division by zero, a cast of a bad value)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("query", message)
+
+
+class NotPermitted(DatastoreFault):
+    """The statement reaches for something that nobody may use through the API."""
+
+
+class TableNotFound(DatastoreFault):
+    """There is no such table or alias."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f'DataStore table "{name}" was not found.')
+
+
+class Unsupported(InvalidRequest):
+    """The engine has no such feature; says which."""
+
+    def __init__(self, engine: str, feature: str) -> None:
+        super().__init__("engine", f"The {engine} engine does not support {feature}.")
+
+
+class Misconfigured(DatastoreFault):
+    """A setting is wrong: one sentence that names the setting and the mend."""
+
+
+class EngineUnavailable(DatastoreFault):
+    """The engine cannot be reached or has failed; nothing was written."""

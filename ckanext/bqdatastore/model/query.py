@@ -1,0 +1,86 @@
+"""Queries as trees, and the streams of Arrow batches that answer them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import sqlglot.expressions as sge
+
+RESOURCES = "resources"
+"""The schema that stands for the DataStore in a neutral tree; an engine puts its own path there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A bound value and the API type it is compared as."""
+
+    value: Any
+    type: str = "text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """One statement: a sqlglot tree and the values of its placeholders.
+
+    Real tables carry the schema `RESOURCES` (see `table`), whatever has none is a CTE's name.
+    A value is never in the tree: it is a placeholder whose name is a key of `parameters`.
+    """
+
+    tree: sge.Expression
+    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
+
+
+def bound(tree: sge.Expression, values: Mapping[str, Parameter]) -> Query:
+    """The tree as a query with those of the values that it refers to."""
+    used = {placeholder.name for placeholder in tree.find_all(sge.Placeholder)}
+    return Query(tree, {name: value for name, value in values.items() if name in used})
+
+
+class RecordStream:
+    """The answer to a query: Arrow batches, read once.
+
+    :param schema: the Arrow schema of every batch
+    """
+
+    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        self.schema = schema
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._batches
+
+    def read_all(self) -> pa.Table:
+        return pa.Table.from_batches(list(self._batches), self.schema)
+
+
+class ParameterNames:
+    """Hands out placeholders for one query and keeps the values that belong to them."""
+
+    def __init__(self, prefix: str = "p") -> None:
+        self._prefix = prefix
+        self.values: dict[str, Parameter] = {}
+
+    def bind(self, value: Any, type: str = "text") -> sge.Placeholder:
+        """A placeholder for `value`, which is compared as API type `type`."""
+        name = f"{self._prefix}{len(self.values)}"
+        self.values[name] = Parameter(value, type)
+        return sge.Placeholder(this=name)
+
+
+def column(name: str, table: str | None = None) -> sge.Column:
+    """A column by its exact name."""
+    return sge.column(
+        sge.to_identifier(name, quoted=True),
+        table=sge.to_identifier(table, quoted=True) if table else None,
+    )
+
+
+def table(name: str) -> sge.Table:
+    """A DataStore table by its exact name, in a neutral tree."""
+    return sge.Table(
+        this=sge.to_identifier(name, quoted=True),
+        db=sge.to_identifier(RESOURCES, quoted=True),
+    )

@@ -1,0 +1,1 @@
+"""Requests become one sqlglot tree each; knows no engine and no CKAN."""

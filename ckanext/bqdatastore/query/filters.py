@@ -1,0 +1,77 @@
+"""Filters of `datastore_search` and `datastore_delete` as one condition.
+
+The stock extension parses the request's filters into nested operations; here each becomes a
+comparison with a bound value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import sqlglot.expressions as sge
+
+from ..model.errors import InvalidRequest
+from ..model.query import Parameter, ParameterNames, column
+
+
+class FilterOperation(Protocol):
+    """What `ckanext.datastore.filters.FilterOp` looks like."""
+
+    @property
+    def op(self) -> str: ...
+    @property
+    def field(self) -> str | None: ...
+    @property
+    def value(self) -> Any: ...
+
+
+ToParameter = Callable[[Any, str], Parameter]
+"""Makes a value of the request comparable with a field of an API type."""
+
+_COMPARISONS: Mapping[str, type[sge.Binary]] = {
+    "eq": sge.EQ,
+    "gt": sge.GT,
+    "gte": sge.GTE,
+    "lt": sge.LT,
+    "lte": sge.LTE,
+}
+
+
+def condition(
+    operation: FilterOperation,
+    types: Mapping[str, str],
+    names: ParameterNames,
+    to_parameter: ToParameter,
+) -> sge.Expression | None:
+    """The condition of an operation; None where it only names what plugins understand.
+
+    :param types: field ids to API types, `_id` among them
+    :raises InvalidRequest: an operator that does not exist, a value that cannot be compared
+    """
+    if operation.field and operation.field not in types:
+        return None  # a custom filter of an IDatastore plugin
+    if operation.op in ("$and", "$or"):
+        parts = [
+            part
+            for each in operation.value
+            if (part := condition(each, types, names, to_parameter)) is not None
+        ]
+        if not parts:
+            return sge.true() if operation.op == "$and" else sge.false()
+        return sge.paren(sge.and_(*parts) if operation.op == "$and" else sge.or_(*parts))
+
+    field = str(operation.field)
+
+    def bound(value: Any) -> sge.Expression:
+        parameter = to_parameter(value, types[field])
+        return names.bind(parameter.value, parameter.type)
+
+    if operation.op == "in":
+        if not operation.value:
+            return sge.false()
+        return sge.In(this=column(field), expressions=[bound(value) for value in operation.value])
+    comparison = _COMPARISONS.get(operation.op)
+    if comparison is None:
+        raise InvalidRequest("filters", f"Unknown filter operation: {operation!r}")
+    return comparison(this=column(field), expression=bound(operation.value))

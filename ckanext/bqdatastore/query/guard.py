@@ -1,0 +1,215 @@
+"""The guard of `datastore_search_sql`: a caller's PostgreSQL text in, a checked tree out.
+
+Nothing that a caller wrote reaches an engine. `parse` has PostgreSQL's own parser read the text
+and builds a new tree from what an allow-list knows; the backend authorizes the tables that it
+names; `bind` settles names and types as PostgreSQL would and gives the query to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import sqlglot.expressions as sge
+from pglast import ast
+from pglast.parser import ParseError, parse_sql, scan
+
+from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
+from ckanext.bqdatastore.model.query import Query
+from ckanext.bqdatastore.model.table import Table
+
+from . import sql_binding, sql_syntax
+
+MESSAGE = "message"
+"""The key under which the stock backend reports a text that it does not take for one query."""
+
+_LITERAL_TOKENS = frozenset({"ICONST", "FCONST", "SCONST", "ASCII_44", "SQL_COMMENT", "C_COMMENT"})
+
+_IN_SQL = frozenset({"grouping", "array"})
+"""Calls that are SQL's own syntax, no function that anybody could forbid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of a query there may be.
+
+    :param length: characters of text
+    :param tokens: tokens that can nest (all but constants and commas); the parser is written in C
+        and recursive, so this bounds its stack before it runs
+    :param nodes: nodes of the syntax tree
+    :param depth: levels of the syntax tree
+    """
+
+    length: int = 200_000
+    tokens: int = 4_000
+    nodes: int = 40_000
+    depth: int = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsedSQL:
+    """One query, read and found harmless in form.
+
+    :param tables: names of the tables it reads, as PostgreSQL folds them, without CTEs; sorted
+    :param functions: PostgreSQL's names of the functions it calls; sorted
+    """
+
+    tree: sge.Query
+    tables: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputField:
+    """A column of the answer.
+
+    :param id: the name that PostgreSQL gives it; names may repeat
+    :param type: the API's name of its type
+    """
+
+    id: str
+    type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundSQL:
+    """A query to run and the columns it gives, in order."""
+
+    query: Query
+    fields: tuple[OutputField, ...]
+
+
+def parse(sql: str, limits: Limits = Limits()) -> ParsedSQL:
+    """Read a caller's text.
+
+    :raises InvalidRequest: it is not one query of a form that is allowed
+    :raises NotPermitted: it names a table or function that nobody may use
+    """
+    statement = _statement(sql, limits)
+    _measure(statement, limits)
+    try:
+        tree = sql_syntax.query(statement)
+        return ParsedSQL(tree, tuple(sorted(_tables(tree))), tuple(sorted(_functions(tree))))
+    except RecursionError:
+        raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
+
+
+def bind(
+    parsed: ParsedSQL,
+    tables: Mapping[str, Table],
+    allowed_functions: Collection[str],
+    row_limit: int,
+) -> BoundSQL:
+    """The query to run, over the tables that its caller may read.
+
+    :param tables: every name of `parsed.tables` with the table it means (an alias: its target)
+    :param allowed_functions: as PostgreSQL names them
+    :param row_limit: how many rows are fetched at most
+    :raises NotPermitted: a function that is not allowed
+    :raises InvalidRequest: what PostgreSQL would refuse too: unknown columns, types that do not fit
+    """
+    for name in parsed.functions:
+        if name not in allowed_functions:
+            raise NotPermitted(f"Not authorized to call function {name}")
+    try:
+        tree, relation = sql_binding.bound(parsed.tree.copy(), tables)
+        tree = _limited(tree, row_limit)
+    except RecursionError:
+        raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
+    fields = zip(relation.names, relation.types, strict=True)
+    return BoundSQL(Query(tree), tuple(OutputField(*field) for field in fields))
+
+
+def _statement(sql: str, limits: Limits) -> Any:
+    """PostgreSQL's syntax tree of the one statement in `sql`."""
+    if len(sql) > limits.length:
+        raise InvalidRequest(MESSAGE, f"Query is longer than {limits.length} characters")
+    if "\0" in sql:
+        # PostgreSQL's parser would take it for the end of the text.
+        raise InvalidRequest(MESSAGE, "Invalid SQL: null character not permitted")
+    try:
+        tokens = sum(token.name not in _LITERAL_TOKENS for token in scan(sql))
+        if tokens > limits.tokens:
+            raise InvalidRequest(MESSAGE, f"Query has more than {limits.tokens} words")
+        statements = parse_sql(sql)
+    except UnicodeEncodeError:
+        raise InvalidRequest(MESSAGE, "Invalid SQL: invalid Unicode text") from None
+    except ParseError as error:
+        raise InvalidRequest(MESSAGE, f"Invalid SQL: {error}") from None
+    if len(statements) != 1:
+        raise InvalidRequest(MESSAGE, "Query is not a single statement")
+    statement = statements[0].stmt
+    if not isinstance(statement, ast.SelectStmt):
+        raise InvalidRequest(
+            MESSAGE, f"Invalid query AST element: {type(statement).__name__}"
+        )
+    return statement
+
+
+def _measure(statement: Any, limits: Limits) -> None:
+    """Refuse a tree that is too deep or too large, without recursion."""
+    count, level = 0, [statement]
+    for _ in range(limits.depth):
+        count += len(level)
+        if count > limits.nodes:
+            raise InvalidRequest(MESSAGE, "Query is too large")
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise InvalidRequest(MESSAGE, "Query is too deeply nested")
+
+
+def _children(node: Any) -> Iterator[Any]:
+    if isinstance(node, tuple):
+        candidates: Any = node
+    elif isinstance(node, ast.Node):
+        candidates = (getattr(node, field) for field in node)
+    else:
+        return
+    for child in candidates:
+        if isinstance(child, tuple):
+            yield from (item for item in child if item is not None)
+        elif isinstance(child, ast.Node):
+            yield child
+
+
+def _functions(tree: sge.Query) -> set[str]:
+    return {call.name for call in tree.find_all(sge.Anonymous)} - _IN_SQL
+
+
+def _tables(tree: sge.Expression, ctes: frozenset[str] = frozenset()) -> set[str]:
+    """The tables that a tree reads: names that no CTE in whose scope they stand has taken."""
+    found: set[str] = set()
+    clause = tree.args.get("with_")
+    if clause:
+        for cte in clause.expressions:
+            # A CTE sees those before it, not itself: there its name is still a table's.
+            found |= _tables(cte.this, ctes)
+            ctes = ctes | {cte.alias}
+    if isinstance(tree, sge.Table) and (tree.args.get("db") or tree.name not in ctes):
+        found.add(tree.name)
+    for child in tree.iter_expressions():
+        if child is not clause:
+            found |= _tables(child, ctes)
+    return found
+
+
+def _limited(tree: sge.Query, row_limit: int) -> sge.Query:
+    """`tree` with at most `row_limit` rows; its own smaller limit stays."""
+    limit = tree.args.get("limit")
+    bound = sge.Limit(expression=sge.Literal.number(row_limit))
+    if limit is None:
+        tree.set("limit", bound)
+        return tree
+    value = limit.expression
+    if isinstance(value, sge.Literal) and value.is_int and int(value.name) <= row_limit:
+        return tree
+    if isinstance(value, sge.Literal) and value.is_int:
+        tree.set("limit", bound)
+        return tree
+    return sge.Select(
+        expressions=[sge.Star()],
+        from_=sge.From(this=sge.Subquery(this=tree, alias=sge.TableAlias(this="blah"))),
+        limit=bound,
+    )

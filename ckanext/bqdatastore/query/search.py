@@ -1,0 +1,167 @@
+"""`datastore_search` as trees: a page of records, and their number."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import sqlglot.expressions as sge
+
+from ..model.errors import QueryFailed
+from ..model.query import ParameterNames, Query, bound, column
+from ..model.table import ID
+
+Column = tuple[str, sge.Expression, str]
+
+RECORD = "record"
+"""The column of a page that holds each record's text, for the JSON formats."""
+
+
+class OutputDialect(Protocol):
+    """What a page needs of an engine's dialect."""
+
+    def json_object(self, columns: Sequence[Column]) -> sge.Expression: ...
+    def json_array(self, columns: Sequence[Column]) -> sge.Expression: ...
+    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """One term of a sort.
+
+    :param value: a field's column or a computed rank
+    :param field: the field's id; None for a rank
+    """
+
+    value: sge.Expression
+    descending: bool = False
+    nulls_first: bool | None = None
+    field: str | None = None
+
+    def tree(self) -> sge.Ordered:
+        # PostgreSQL: nulls are larger than everything.
+        nulls_first = self.descending if self.nulls_first is None else self.nulls_first
+        return sge.Ordered(this=self.value.copy(), desc=self.descending, nulls_first=nulls_first)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search, parsed and checked.
+
+    :param source: the relation that is searched
+    :param columns: what each record shows: name, value and API type, in order
+    :param conditions: all of them must hold
+    :param order: empty for the default, which is by `_id`
+    :param records_format: `objects`, `lists`, `csv` or `tsv`
+    :param names: the parameters that the columns and conditions refer to
+    """
+
+    source: sge.Expression
+    columns: tuple[Column, ...]
+    conditions: tuple[sge.Expression, ...]
+    order: tuple[Order, ...]
+    limit: int
+    offset: int
+    distinct: bool
+    records_format: str
+    names: ParameterNames
+
+    @property
+    def keyset(self) -> str | None:
+        """How the next page goes on from the last `_id`: `gt`, `lt`, or None where it cannot."""
+        if self.distinct or not self.order:
+            return None if self.distinct else "gt"
+        if len(self.order) == 1 and self.order[0].field == ID:
+            return "lt" if self.order[0].descending else "gt"
+        return None
+
+
+def all_of(conditions: Sequence[sge.Expression]) -> sge.Expression:
+    """One condition that holds where all do."""
+    return sge.and_(*(each.copy() for each in conditions))
+
+
+def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query:
+    """The page's records: one text column for JSON, one text column per field for CSV.
+
+    :param with_id: add each record's `_id` as the last column
+    """
+    rows = _distinct_rows(search) if search.distinct else _rows(search, with_id)
+    shown: list[Column] = [
+        (name, column(_slot(position)), type)
+        for position, (name, _, type) in enumerate(search.columns)
+    ]
+    if search.records_format == "objects":
+        outputs = [dialect.json_object(shown).as_(RECORD)]
+    elif search.records_format == "lists":
+        outputs = [dialect.json_array(shown).as_(RECORD)]
+    else:
+        outputs = [
+            dialect.copy_text(value, type).as_(_slot(position))
+            for position, (_, value, type) in enumerate(shown)
+        ]
+    if with_id:
+        outputs.append(column(ID))
+    return bound(sge.select(*outputs).from_(rows.subquery("page")), search.names.values)
+
+
+def total(search: Search) -> Query:
+    """How many records the search finds, without limit and offset."""
+    if search.distinct:
+        rows = _select(search).distinct()
+        tree = sge.select(sge.Count(this=sge.Star())).from_(rows.subquery("found"))
+    else:
+        tree = sge.select(sge.Count(this=sge.Star())).from_(search.source.copy())
+        tree = tree.where(*(each.copy() for each in search.conditions))
+    return bound(tree, search.names.values)
+
+
+def _rows(search: Search, with_id: bool) -> sge.Select:
+    """The page's rows; forms of values are made from them, not from the whole table."""
+    select = _select(search)
+    if with_id:
+        select = select.select(column(ID))
+    order = [each.tree() for each in search.order]
+    if not any(each.field == ID for each in search.order):
+        order.append(Order(column(ID)).tree())  # pages of equal terms must not overlap
+    return select.order_by(*order).limit(search.limit).offset(search.offset)
+
+
+def _distinct_rows(search: Search) -> sge.Select:
+    select = _select(search).distinct()
+    shown = {name: position for position, (name, _, _) in enumerate(search.columns)}
+    order = []
+    for each in search.order:
+        if each.field is not None and each.field not in shown:
+            raise QueryFailed(
+                "for SELECT DISTINCT, ORDER BY expressions must appear in select list"
+            )
+        if each.field is not None:
+            each = dataclasses.replace(each, value=column(_slot(shown[each.field])))
+            order.append(each.tree())
+    # The records are all different, so ordering by all of them makes the pages definite.
+    order += [Order(column(_slot(position))).tree() for position in range(len(search.columns))]
+    return (
+        sge.select("*")
+        .from_(select.subquery("found"))
+        .order_by(*order)
+        .limit(search.limit)
+        .offset(search.offset)
+    )
+
+
+def _select(search: Search) -> sge.Select:
+    values = [
+        value.copy().as_(_slot(position)) for position, (_, value, _) in enumerate(search.columns)
+    ]
+    return (
+        sge.select(*values)
+        .from_(search.source.copy())
+        .where(*(each.copy() for each in search.conditions))
+    )
+
+
+def _slot(position: int) -> str:
+    """The name of a column inside the tree: a field's own may occur twice, or be anything."""
+    return f"c{position}"

@@ -1,0 +1,102 @@
+"""Arrow batches in the API's output formats.
+
+JSON arrives as text that the engine made, one record a row. CSV arrives as one text column a field
+and is quoted here as PostgreSQL's COPY quotes it. Rows of SQL queries become Python values.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_JSON_KINDS = frozenset(["json", "jsonb", "nested"])
+
+
+def json_list(texts: Iterable[pa.ChunkedArray | pa.Array]) -> str:
+    """Records' JSON texts as one JSON list."""
+    return "[" + ",".join(text for chunk in texts for text in chunk.to_pylist()) + "]"
+
+
+def parse_json(text: str) -> Any:
+    """JSON text as Python values."""
+    return msgspec.json.decode(text)
+
+
+def delimited(columns: Sequence[pa.Array], delimiter: str) -> str:
+    """Text columns as CSV lines without a header, as `COPY … TO STDOUT csv` writes them.
+
+    Nulls are empty, empty texts are quoted; a text is quoted where it holds the delimiter, a quote
+    or a line end.
+    """
+    if not columns or len(columns[0]) == 0:
+        return ""
+    lines = pc.binary_join_element_wise(
+        *(_quoted(each, delimiter, alone=len(columns) == 1) for each in columns), delimiter
+    )
+    return "\n".join(lines.to_pylist()) + "\n"
+
+
+def _quoted(texts: pa.Array, delimiter: str, alone: bool) -> pa.Array:
+    pattern = f'[{delimiter}"\r\n]|^$'
+    if alone:
+        # COPY's end-of-data mark, alone on a line, must not be taken for one.
+        pattern += r"|^\\\.$"
+    needing = pc.match_substring_regex(texts, pattern)
+    if pc.any(needing).as_py():
+        doubled = pc.replace_substring(texts, '"', '""')
+        wrapped = pc.binary_join_element_wise('"', doubled, '"', "")
+        texts = pc.if_else(needing, wrapped, texts)
+    return pc.fill_null(texts, "")
+
+
+def python_records(
+    rows: pa.Table, fields: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Rows as dictionaries of the Python values that the stock backend gives for SQL queries.
+
+    :param fields: name and API type of each column, in order; of equal names the last one wins
+    """
+    columns = [
+        _python_values(values, type)
+        for values, (_, type) in zip(rows.columns, fields, strict=True)
+    ]
+    names = [name for name, _ in fields]
+    if not columns:
+        return [{} for _ in range(rows.num_rows)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _python_values(values: pa.ChunkedArray, type: str) -> list[Any]:
+    listed = values.to_pylist()
+    convert = _converter(type)
+    if convert is None:
+        return listed
+    return [None if value is None else convert(value) for value in listed]
+
+
+def _converter(type: str) -> Any:
+    if type.startswith("_"):
+        inner = _converter(type[1:])
+        if inner is None:
+            return None
+        return lambda items: [None if item is None else inner(item) for item in items]
+    return _CONVERTERS.get(type)
+
+
+def _isoformat(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+
+
+_CONVERTERS: Mapping[str, Any] = {
+    **dict.fromkeys(_JSON_KINDS, lambda value: parse_json(value)),
+    "timestamp": _isoformat,
+    "timestamptz": _isoformat,
+    "date": str,
+    "time": str,
+    "uuid": str,
+}

@@ -1,0 +1,58 @@
+"""Values of filters, made comparable with a field as PostgreSQL would compare them."""
+
+from __future__ import annotations
+
+import decimal
+from typing import Any
+
+from ..model.errors import InvalidRecord, QueryFailed
+from ..model.query import Parameter
+from ..model.table import Field
+from ..model.types import JSONS, TEXTS
+from .ingest import ingest
+
+_NUMBERS = frozenset(["int", "int2", "int4", "int8", "float4", "float8", "numeric"])
+_INT8 = range(-(2**63), 2**63)
+
+
+def parameter(value: Any, type: str) -> Parameter:
+    """A value of a request as a parameter to compare with a field of an API type.
+
+    Numbers keep their own type (1.5 is not 2 to an integer field), texts are read as the field's.
+
+    :raises QueryFailed: PostgreSQL has no such comparison
+    """
+    if type in TEXTS:
+        return Parameter(str(value), "text")
+    if value is None:
+        return Parameter(None, type)
+    if type in JSONS and type != "jsonb":
+        raise QueryFailed(f"operator does not exist: {type} = unknown")
+    if type in _NUMBERS and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _number(value)
+    if isinstance(value, (dict, list)) and not type.startswith("_"):
+        raise QueryFailed(f"can't compare {type} with {value!r}")
+    if isinstance(value, (int, float)) and (type == "bool") != isinstance(value, bool):
+        raise QueryFailed(f"operator does not exist: {type} = {_name_of(value)}")
+    declared = "int8" if type == "int" else type
+    try:
+        column = ingest([{"value": value}], [Field("value", declared)]).column(0)
+    except InvalidRecord as fault:
+        raise QueryFailed(fault.messages[0]) from None
+    return Parameter(column[0].as_py(), type)
+
+
+def _number(value: float) -> Parameter:
+    if isinstance(value, int):
+        if value in _INT8:
+            return Parameter(value, "int8")
+        return Parameter(decimal.Decimal(value), "numeric")
+    # psycopg2 writes a Python float with its digits: to PostgreSQL it is a numeric.
+    number = decimal.Decimal(repr(value))
+    return Parameter(number if number.is_finite() else value, "numeric")
+
+
+def _name_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, int) else "numeric"

@@ -1,0 +1,1 @@
+"""What the maintenance commands do, callable without them."""

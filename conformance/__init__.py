@@ -1,0 +1,1 @@
+"""CKAN's own DataStore tests, unmodified, run on this extension's backend."""

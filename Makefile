@@ -44,7 +44,7 @@ lint: venv  ## Look for mistakes and wrong format
 
 .PHONY: types
 types: venv  ## Check the types
-	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/mypy --ignore-missing-imports --explicit-package-bases $(SOURCES)
 
 .PHONY: clean
 clean:  ## Remove the environment, the demo and all caches

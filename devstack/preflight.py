@@ -18,8 +18,8 @@ def missing():
     # CKAN 2.12 itself runs from 3.10 on; the wheels of Valkey and the BigQuery emulator do not.
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         found.append(
-            "Python {} was found, but 3.11 or 3.12 is needed: install one of them and name it, as in "
-            "`make PYTHON=python3.12`.".format(version)
+            f"Python {version} was found, but 3.11 or 3.12 is needed: install one of them and name "
+            "it, as in `make PYTHON=python3.12`."
         )
     if importlib.util.find_spec("ensurepip") is None:
         found.append(
@@ -38,8 +38,8 @@ def missing():
         )
     if not shutil.which("pg_config"):
         found.append(
-            "pg_config is missing, with which psycopg2 is built: install PostgreSQL's client headers "
-            "(Debian, Ubuntu: apt-get install libpq-dev)."
+            "pg_config is missing, with which psycopg2 is built: install PostgreSQL's client "
+            "headers (Debian, Ubuntu: apt-get install libpq-dev)."
         )
     return found
 

@@ -29,11 +29,7 @@ from .model.query import ParameterNames, Query, column, table
 from .model.table import ID, Table
 from .model.types import native_type
 from .model.write import Deletion, TableChange, Write, WriteMode, WriteResult
-from .query import filters, fragments, search, table_metadata
-try:
-    from .query import fulltext, guard
-except ImportError:
-    pass
+from .query import filters, fragments, fulltext, guard, search, table_metadata
 from .records import formats
 from .records.batches import rows_to_write
 from .records.parameters import parameter
@@ -129,8 +125,7 @@ class AnalyticsBackend(DatastoreBackend):
                     returning=bool(data_dict.get("include_records")),
                 )
             result = self.engine.apply(TableChange(before, after, write))
-        if records:
-            data_dict["method"] = "insert"
+        data_dict["method"] = "insert"
         self._put_returned(data_dict, result, after)
         for field in data_dict.get("fields") or []:
             field.setdefault("type", after.field(field["id"]).type)
@@ -275,7 +270,7 @@ class AnalyticsBackend(DatastoreBackend):
         if rows.num_rows > limit:
             data_dict["records_truncated"] = True
             rows = rows.slice(0, limit)
-        fields = [(field.name, field.type) for field in bound.fields]
+        fields = [(field.id, field.type) for field in bound.fields]
         data_dict["records"] = formats.python_records(rows, fields)
         data_dict["fields"] = [{"id": name, "type": type} for name, type in fields]
         return _shown_as_json(data_dict)
@@ -345,6 +340,7 @@ class AnalyticsBackend(DatastoreBackend):
             left["sort"] = helpers.get_list(left["sort"], False)
         if operations:
             left["filters"] = dict(_flattened(operations))
+            data_dict["filterops"] = operations  # stock shows it in its answer
         for plugin in plugins.PluginImplementations(interfaces.IDatastore):
             left = plugin.datastore_validate(context, left, dict(types))
         for key in _UNDERSTOOD:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .model.errors import InvalidRequest
 from .model.table import Field, Table
-from .model.types import UnknownType, canonical, guess
+from .model.types import NESTED, UnknownType, canonical, guess
 
 NAME_LENGTH = 63
 """Longest name of a field, as PostgreSQL has it."""
@@ -129,7 +129,8 @@ def _check_fields(fields: Sequence[Mapping[str, Any]]) -> None:
 
 def _type_of(field: Mapping[str, Any], records: Sequence[Any]) -> str:
     if "type" in field:
-        return canonical(field["type"])
+        # The stock backend keeps a field declared `json` in its own type, which takes any JSON value.
+        return NESTED if field["type"] == "json" else canonical(field["type"])
     if not records or field["id"] not in records[0]:
         raise InvalidRequest("fields", f'"{field["id"]}" type not guessable')
     return canonical(guess(records[0][field["id"]]))

@@ -6,6 +6,8 @@ import click
 
 from .load import load
 
+__all__ = ["bqdatastore"]  # what CKAN takes for commands
+
 
 @click.group("bqdatastore", short_help="Load and look after the DataStore's tables.")
 def bqdatastore() -> None:
@@ -14,6 +16,3 @@ def bqdatastore() -> None:
 
 bqdatastore.add_command(load)
 
-
-def get_commands() -> list[click.Command]:
-    return [bqdatastore]

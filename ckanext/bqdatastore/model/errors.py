@@ -51,21 +51,36 @@ class InvalidRecord(InvalidRequest):
 
 
 class UniqueViolation(InvalidRequest):
-    """Rows would share a primary key.
+    """Rows that are there already do not keep the primary key that was asked for.
 
     :param columns: the key's fields
     :param values: the first key that occurs twice, as text
     """
 
     def __init__(self, columns: Sequence[str], values: Sequence[str]) -> None:
-        self.columns = tuple(columns)
-        self.values = tuple(values)
-        detail = f"Key ({', '.join(columns)})=({', '.join(values)}) already exists."
         super().__init__(
             "constraints",
             "Cannot insert records or create index because of uniqueness constraint",
-            {"info": {"orig": detail, "pgcode": "23505"}},
+            {"info": {"orig": _taken(columns, values), "pgcode": "23505"}},
         )
+
+
+class DuplicateKey(InvalidRequest):
+    """A record has a primary key that another row has.
+
+    :param row: position of the record in the request, from 0
+    """
+
+    def __init__(self, columns: Sequence[str], values: Sequence[str], row: int) -> None:
+        super().__init__(
+            "records",
+            f"duplicate key value violates unique constraint: {_taken(columns, values)}",
+            {"records_row": row, "info": {"row": row, "pgcode": "23505"}},
+        )
+
+
+def _taken(columns: Sequence[str], values: Sequence[str]) -> str:
+    return f"Key ({', '.join(columns)})=({', '.join(values)}) already exists."
 
 
 class KeyNotFound(InvalidRequest):

@@ -35,12 +35,9 @@ def condition(
 
 def _expression(fragment: str, plugin: str) -> sge.Expression:
     try:
-        parsed = sqlglot.parse(fragment, read="postgres", into=sge.Condition)
+        tree: sge.Expression = sqlglot.parse_one(fragment, read="postgres", into=sge.Condition)
     except SqlglotError:
-        parsed = []
-    if len(parsed) != 1 or parsed[0] is None:
-        raise _refused(plugin, fragment, "it is not a single expression")
-    tree = parsed[0]
+        raise _refused(plugin, fragment, "it is not a single expression") from None
     if tree.find(sge.Query, sge.Table, sge.Command, sge.DDL, sge.DML):
         raise _refused(plugin, fragment, "only an expression over the table's columns may be added")
     return tree

@@ -19,7 +19,7 @@ from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.model.query import Query
 from ckanext.bqdatastore.model.table import Table
 
-from . import sql_binding, sql_syntax
+from .postgresql import binding, statements
 
 MESSAGE = "message"
 """The key under which the stock backend reports a text that it does not take for one query."""
@@ -89,7 +89,7 @@ def parse(sql: str, limits: Limits = Limits()) -> ParsedSQL:
     statement = _statement(sql, limits)
     _measure(statement, limits)
     try:
-        tree = sql_syntax.query(statement)
+        tree = statements.query(statement)
         return ParsedSQL(tree, tuple(sorted(_tables(tree))), tuple(sorted(_functions(tree))))
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
@@ -113,7 +113,7 @@ def bind(
         if name not in allowed_functions:
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
-        tree, relation = sql_binding.bound(parsed.tree.copy(), tables)
+        tree, relation = binding.bound(parsed.tree.copy(), tables)
         tree = _limited(tree, row_limit)
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
@@ -141,9 +141,7 @@ def _statement(sql: str, limits: Limits) -> Any:
         raise InvalidRequest(MESSAGE, "Query is not a single statement")
     statement = statements[0].stmt
     if not isinstance(statement, ast.SelectStmt):
-        raise InvalidRequest(
-            MESSAGE, f"Invalid query AST element: {type(statement).__name__}"
-        )
+        raise InvalidRequest(MESSAGE, f"Invalid query AST element: {type(statement).__name__}")
     return statement
 
 

@@ -22,7 +22,7 @@ from . import literals
 from .assignment import array_output, assign, source_type
 from .numerics import TooManyDigits, from_decimals
 from .ordinary import Unordinary, ordinary
-from .refusal import Mismatched, Refused
+from .refusal import Mismatched, Refused, invalid_syntax
 
 _ID_FIELD = Field(ID, "int8")
 
@@ -46,9 +46,10 @@ def ingest(
     arrays = []
     fault: tuple[Field, BadValue] | None = None
     for field, values in zip(fields, columns, strict=True):
+        convert = _id_column if field is _ID_FIELD else column
         try:
             # After a bad record only the ones before it can still be the first.
-            arrays.append(column(values[: fault[1].index] if fault else values, field.type))
+            arrays.append(convert(values[: fault[1].index] if fault else values, field.type))
         except BadValue as bad:
             fault = field, bad
     if fault is not None:
@@ -103,6 +104,14 @@ def column(values: list[Any], type_name: str) -> pa.Array:
     if types.is_array(type_name):
         return _array_column(values, types.element_type(type_name))
     return _scalar_column(values, type_name)
+
+
+def _id_column(values: list[Any], type_name: str) -> pa.Array:
+    """A column of ids: 12.5 is no id, whereas another integer column would take it for 13."""
+    for index, value in enumerate(values):
+        if isinstance(value, float) and not value.is_integer():
+            raise BadValue(index, invalid_syntax(types.native_type(type_name), repr(value)))
+    return column(values, type_name)
 
 
 def _scalar_column(values: list[Any], type_name: str) -> pa.Array:
@@ -190,9 +199,7 @@ def _in_array(refusal: Refused) -> Refused:
     return Mismatched(f"{refusal.source}[]") if isinstance(refusal, Mismatched) else refusal
 
 
-def _invalid_record(
-    field: Field, bad: BadValue, positions: Sequence[int] | None
-) -> InvalidRecord:
+def _invalid_record(field: Field, bad: BadValue, positions: Sequence[int] | None) -> InvalidRecord:
     reason = str(bad.refusal)
     if isinstance(bad.refusal, Mismatched):
         reason = f'column "{field.id}" is of type {types.native_type(field.type)} but {reason}'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -48,28 +49,33 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 
 
-def _whole_number(text: str) -> int | None:
-    match = _INTEGER.fullmatch(text.strip(BLANKS))
-    if match is None:
-        return None
-    base = str(match.lastgroup)
+def _integer(match: re.Match[str]) -> tuple[int, int]:
+    """An integer and the base that it is written in."""
+    base_name = str(match.lastgroup)
+    base = _BASES[base_name]
     try:
-        value = int(match[base].replace("_", ""), _BASES[base])
-    except ValueError:  # Python's own limit on digits: out of any range
-        value = 2**64
-    return -value if match["sign"] == "-" else value
+        value = int(match[base_name].replace("_", ""), base)
+    except ValueError:  # Python's own limit on digits
+        value = sys.maxsize**2
+    return (-value if match["sign"] == "-" else value), base
 
 
 def _integer_reader(type_name: str) -> Callable[[str], int]:
     native, limit = types.native_type(type_name), INTEGER_LIMITS[type_name]
 
     def read_integer(text: str) -> int:
-        value = _whole_number(text)
-        if value is None:
+        stripped = text.strip(BLANKS)
+        match = _INTEGER.match(stripped)
+        if match is None:
             raise invalid_syntax(native, text)
-        if not -limit <= value < limit:
-            raise Refused(f'value "{text}" is out of range for type {native}')
-        return value
+        value, base = _integer(match)
+        if match.end() < len(stripped):
+            # PostgreSQL looks no further than the digit that is one too many.
+            if abs(value) // base <= limit // base:
+                raise invalid_syntax(native, text)
+        elif -limit <= value < limit:
+            return value
+        raise Refused(f'value "{text}" is out of range for type {native}')
 
     return read_integer
 
@@ -84,10 +90,9 @@ def read_numeric(text: str) -> Decimal:
         try:
             return Decimal(stripped.replace("_", ""))
         except decimal.InvalidOperation:
-            raise Refused("value overflows numeric format") from None
-    whole = _whole_number(text)
-    if whole is not None:
-        return Decimal(whole)
+            raise Refused(_OVERFLOW) from None
+    if whole := _INTEGER.fullmatch(stripped):
+        return Decimal(_integer(whole)[0])
     if _NOT_A_NUMBER.fullmatch(stripped) or _INFINITE.fullmatch(stripped):
         raise not_held(text, FINITE_ONLY)
     raise invalid_syntax("numeric", text)
@@ -278,25 +283,37 @@ def _jsonb_string(value: str) -> str:
 
 
 def _jsonb_number(text: str) -> str:
-    return str(text) if text.lstrip("-").isdigit() and text != "-0" else _plain(Decimal(text))
+    number = Decimal(text)
+    # `jsonb` has no negative zero.
+    return plain_number(number if number else abs(number))
 
 
-def _plain(number: Decimal) -> str:
-    return plain_number(abs(number) if not number else number)
+# PostgreSQL's limits of a `numeric`; without them a short text could ask for gigabytes.
+_MOST_WHOLE_DIGITS = 131_072
+_MOST_DECIMALS = 16_383
+_OVERFLOW = "value overflows numeric format"
 
 
 def plain_number(number: Decimal) -> str:
-    """A number as PostgreSQL writes a `numeric`: no exponent."""
+    """A finite number as PostgreSQL writes a `numeric`: no exponent.
+
+    :raises Refused: it is beyond what even PostgreSQL's `numeric` holds
+    """
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number.adjusted() >= _MOST_WHOLE_DIGITS or -exponent > _MOST_DECIMALS:
+        raise Refused(_OVERFLOW)
     return format(number, "f")
 
 
 # Arrays
 
 _ARRAY_BLANKS = r"[ \t\n\v\f\r]*"
+_BARE = r'(?:[^",{}\\]|\\.)'
+_BARE_EDGE = r'(?:[^",{}\\ \t\n\v\f\r]|\\.)'
 _ARRAY_ITEM = re.compile(
     rf'{_ARRAY_BLANKS}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"'
-    rf'|(?P<plain>(?:[^",{{}}\\ \t\n\v\f\r]|\\.)(?:(?:[^",{{}}\\]|\\.)*(?:[^",{{}}\\ \t\n\v\f\r]|\\.))?))'
-    rf"{_ARRAY_BLANKS}(?P<end>[,}}])",
+    rf"|(?P<plain>{_BARE_EDGE}(?:{_BARE}*{_BARE_EDGE})?)){_ARRAY_BLANKS}(?P<end>[,}}])",
     re.DOTALL,
 )
 _EMPTY_ARRAY = re.compile(rf"{_ARRAY_BLANKS}\{{{_ARRAY_BLANKS}\}}{_ARRAY_BLANKS}")

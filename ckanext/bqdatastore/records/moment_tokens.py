@@ -58,12 +58,12 @@ _LONGEST = 128 + _MOST_TOKENS
 
 
 def tokens(text: str) -> list[tuple[str, str]]:
-    """The text's tokens in lower case, each after its kind: date, number, special, time, word, zone.
+    """The text's tokens in lower case, each after its kind: a name of a group in `_TOKEN`.
 
     :raises Unreadable: it has a character that stands in no date or time, or is far too long
     """
     found: list[tuple[str, str]] = []
-    at = 0
+    at = length = 0
     while match := _TOKEN.search(text, at):
         kind, token = str(match.lastgroup), match[0]
         at = match.end()
@@ -78,8 +78,9 @@ def tokens(text: str) -> list[tuple[str, str]]:
         if kind in ("zone", "special"):
             token = token[0] + token[1:].strip(BLANKS)
         found.append((kind, token.lower()))
-    if len(found) > _MOST_TOKENS or sum(len(token) + 1 for _, token in found) > _LONGEST:
-        raise Unreadable
+        length += len(token) + 1
+        if len(found) > _MOST_TOKENS or length > _LONGEST:
+            raise Unreadable
     return found
 
 

@@ -6,6 +6,7 @@ values, so it could not give each back as it was written.
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -30,31 +31,28 @@ class TooManyDigits(ValueError):
         super().__init__(str(refusal))
 
 
+# Whatever precision the caller's own context has.
+_EXACT = decimal.Context(decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+
+
 def from_decimals(values: Sequence[Decimal | None]) -> pa.Array:
     """Finite decimals as decimal128.
 
     :raises TooManyDigits: for the first value that makes the column too wide
     """
     whole = scale = 0
-    exact: list[Decimal | None] = []
-    for index, value in enumerate(values):
-        if value is None:
-            exact.append(None)
+    trimmed = [value if value is None else value.normalize(_EXACT) for value in values]
+    for index, value in enumerate(trimmed):
+        if not value:
             continue
-        sign, digits, exponent = value.as_tuple()
+        exponent = value.as_tuple().exponent
         assert isinstance(exponent, int)
-        significant = "".join(map(str, digits)).strip("0") if any(digits) else ""
-        if significant:
-            exponent += len(digits) - len("".join(map(str, digits)).rstrip("0"))
-        else:
-            exponent = 0
-        whole = max(whole, len(significant) + exponent)
+        whole = max(whole, value.adjusted() + 1)
         scale = max(scale, -exponent)
         if whole + scale > types.NUMERIC_DIGITS:
             why = f"numeric holds at most {types.NUMERIC_DIGITS} digits"
-            raise TooManyDigits(index, not_held(format(value, "f"), why))
-        exact.append(Decimal((sign, tuple(map(int, significant)), exponent)))
-    return pa.array(exact, pa.decimal128(max(whole + scale, 1), scale))
+            raise TooManyDigits(index, not_held(str(values[index]), why))
+    return pa.array(trimmed, pa.decimal128(max(whole + scale, 1), scale))
 
 
 def from_strings(strings: pa.Array) -> pa.Array:

@@ -45,8 +45,8 @@ def ordinary(values: Values, classes: set[type], type_name: str) -> pa.Array:
     return conversion(values)
 
 
-def _require(*conditions: bool) -> None:
-    if not all(conditions):
+def _require(condition: bool) -> None:
+    if not condition:
         raise Unordinary
 
 
@@ -58,16 +58,17 @@ def _any(mask: pa.Array) -> bool:
     return bool(pc.any(mask, min_count=0).as_py())
 
 
-def _strings(values: Values) -> pa.Array:
-    """Texts that PostgreSQL could be sent."""
+def _strings(values: Values, without: bytes = b"") -> pa.Array:
+    """Texts that PostgreSQL could be sent.
+
+    :param without: further characters that must not occur
+    """
     array = pa.array(values, pa.string())
-    _require(not _contains(array, b"\x00"))
-    return array
-
-
-def _contains(array: pa.Array, byte: bytes) -> bool:
     data = array.buffers()[2]
-    return data is not None and byte in data.to_pybytes()
+    if data is not None:
+        characters = data.to_pybytes()
+        _require(not any(character in characters for character in b"\x00" + without))
+    return array
 
 
 def _cast_trimmed(strings: pa.Array, arrow_type: pa.DataType) -> pa.Array:
@@ -82,10 +83,9 @@ def _cast_trimmed(strings: pa.Array, arrow_type: pa.DataType) -> pa.Array:
 
 def _text_of_floats(values: Values) -> pa.Array:
     # Adding zero takes the sign from zero, as SQL's reading of a literal does.
-    array = pa.array([None if value is None else repr(value + 0.0) for value in values])
+    texts = [None if value is None else repr(value + 0.0) for value in values]
     # Exponents, infinities, and what is not a number.
-    _require(not _contains(array, b"e"), not _contains(array, b"n"))
-    return array
+    return _strings(texts, without=b"en")
 
 
 def _text_of_integers(values: Values) -> pa.Array:
@@ -124,10 +124,8 @@ _EXACT_FLOATS = 2**53
 
 def _integers_of(arrow_type: pa.DataType) -> Conversion:
     def of_strings(values: Values) -> pa.Array:
-        strings = _strings(values)
         # Arrow reads `0xFFFFFFFF` as a negative number.
-        _require(not _contains(strings, b"x"), not _contains(strings, b"X"))
-        return _cast_trimmed(strings, arrow_type)
+        return _cast_trimmed(_strings(values, without=b"xX"), arrow_type)
 
     return of_strings
 
@@ -186,8 +184,9 @@ def _float4_of_floats(values: Values) -> pa.Array:
 
 # Dates and times
 
-_FIRST_DAY = datetime.date(1, 1, 1)
-_FIRST_MOMENT = datetime.datetime(1, 1, 1)
+_FIRST_DAY = pa.scalar(datetime.date.min, pa.date32())
+_FIRST_MOMENT = pa.scalar(datetime.datetime.min, types.TIMESTAMP)
+_LAST_MOMENT = pa.scalar(datetime.datetime.max, types.TIMESTAMP)
 _OFFSET = r"(:[0-9]{2}(?:\.[0-9]+)?)(?:Z|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?)$"
 _DATE_LENGTH = len("2020-01-31")
 _HOUR_ONLY_LENGTH = len("2020-01-31 12")
@@ -197,7 +196,8 @@ def _naive(strings: pa.Array) -> pa.Array:
     # Arrow takes an hour without minutes, PostgreSQL does not.
     _require(_all(pc.not_equal(pc.binary_length(strings), _HOUR_ONLY_LENGTH)))
     array = strings.cast(types.TIMESTAMP)
-    _require(_all(pc.greater_equal(array, pa.scalar(_FIRST_MOMENT, types.TIMESTAMP))))
+    # Arrow has a year 0.
+    _require(_all(pc.greater_equal(array, _FIRST_MOMENT)))
     return array
 
 
@@ -214,13 +214,16 @@ def _timestamp(values: Values) -> pa.Array:
 
 def _timestamptz(values: Values) -> pa.Array:
     strings = _strings(values)
-    _naive(pc.replace_substring_regex(strings, _OFFSET, r"\1"))
+    # For its checks: Arrow takes the same texts with a zone at their end.
+    _timestamp_of(strings)
     zoned = pc.match_substring_regex(strings, _OFFSET)
     is_date = pc.equal(pc.binary_length(strings), _DATE_LENGTH)
     ending = pc.if_else(zoned, "", pc.if_else(is_date, "T00:00:00Z", "Z"))
     array = pc.binary_join_element_wise(strings, ending, "").cast(types.TIMESTAMPTZ)
-    first = pa.scalar(_FIRST_MOMENT.replace(tzinfo=datetime.timezone.utc), types.TIMESTAMPTZ)
-    _require(_all(pc.greater_equal(array, first)))
+    # A zone may take a moment out of the years that are held.
+    in_utc = array.cast(types.TIMESTAMP)
+    _require(_all(pc.greater_equal(in_utc, _FIRST_MOMENT)))
+    _require(_all(pc.less_equal(in_utc, _LAST_MOMENT)))
     return array
 
 
@@ -230,7 +233,7 @@ def _date(values: Values) -> pa.Array:
         array = strings.cast(pa.date32())
     except pa.ArrowInvalid:
         return _timestamp_of(strings).cast(pa.date32(), safe=False)
-    _require(_all(pc.greater_equal(array, pa.scalar(_FIRST_DAY, pa.date32()))))
+    _require(_all(pc.greater_equal(array, _FIRST_DAY)))
     return array
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
-import orjson
+import msgspec
 import sqlglot.expressions as sge
 
 from ...model.table import ID, Field, Table, TableStatistics
@@ -29,7 +29,7 @@ def to_comment(table: Table, columns: Mapping[str, str]) -> str:
 
     :param columns: field ids to stored names
     """
-    return orjson.dumps(
+    return msgspec.json.encode(
         {
             "v": FORMAT,
             "fields": [
@@ -52,7 +52,7 @@ def to_comment(table: Table, columns: Mapping[str, str]) -> str:
 
 def from_comment(name: str, comment: str) -> tuple[Table, dict[str, str]]:
     """The table that a comment tells of, and the stored names of its columns."""
-    content: dict[str, Any] = orjson.loads(comment)
+    content: dict[str, Any] = msgspec.json.decode(comment)
     columns = {ID: ID}
     columns.update((field["id"], field.get("column", field["id"])) for field in content["fields"])
     table = Table(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ..base import Column
+from .fulltext import DuckDBFullText
 from .types import stored_type
 
 _JSON_KINDS = frozenset(["json", "jsonb", "nested"])
@@ -30,7 +31,7 @@ def _varchar(value: sge.Expression) -> sge.Cast:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
-class DuckLakeDialect:
+class DuckLakeDialect(DuckDBFullText):
     """The dialect of the DuckLake engine.
 
     :param milliseconds: whether timestamps show them (`ckan.datastore.ms_in_timestamp`)

@@ -162,9 +162,10 @@ class DuckLakeEngine(Engine):
             ):
                 _run(cursor, statement)
             writer = TableWriter(cursor, after, columns, highest + 1, types)
+            new_key = change.before is None or after.primary_key != change.before.primary_key
             if change.write is not None and change.write.rows:
-                result = writer.write(change.write)
-            if change.before is not None and after.primary_key != change.before.primary_key:
+                result = writer.write(change.write, check_keys=not new_key)
+            if new_key:
                 writer.check_whole_table()
         return result
 

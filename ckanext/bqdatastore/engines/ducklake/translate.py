@@ -1,10 +1,450 @@
-"""A bound PostgreSQL query, said in DuckDB's words so that values and types stay PostgreSQL's."""
+"""A bound PostgreSQL query, said in DuckDB's words so that values and types stay PostgreSQL's.
+
+Takes a tree whose expressions carry their PostgreSQL types and gives one for sqlglot's `duckdb`
+generator. What the two databases do alike passes through; the tables here and in the modules
+beside this one hold what they do not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlglot.expressions as sge
+
+from .translation import literals
+from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
+from .translation.casts import as_text, converted, numeric_literal
+from .translation.functions import matches, nonzero, numeric, scalar
+from .translation.json_functions import extract, extract_text, has_key, keys_of
+from .translation.terms import (
+    INTEGERS,
+    JSONS,
+    WHOLE,
+    Expression,
+    cast,
+    constant,
+    decimal,
+    fn,
+    is_null,
+    kind,
+    op,
+    operand,
+    text_of,
+    unsupported,
+    when,
+    whole_number,
+)
 
 
 def translate(tree: sge.Query) -> sge.Query:
-    """The same query for DuckDB (a placeholder until the tables are in)."""
-    return tree.copy()
+    """The same query for DuckDB; `tree` stays as it is.
+
+    :param tree: as `query.guard.bind` gives it
+    :raises Unsupported: what DuckDB cannot do with PostgreSQL's result
+    """
+    result = _translated(tree.copy())
+    assert isinstance(result, sge.Query)
+    _settle_types(result)
+    return result
+
+
+def _settle_types(tree: Expression) -> None:
+    """Say the type of every output that DuckDB might see otherwise (the sum of two NULLs)."""
+    if isinstance(tree, sge.Select):
+        for target in tree.expressions:
+            value = target.this
+            if isinstance(target, sge.Alias) and not isinstance(value, (sge.Column, sge.Cast)):
+                name = kind(target.this)
+                if "numeric" not in name and not isinstance(value, sge.Literal):
+                    target.set("this", cast(value, name))
+    elif isinstance(tree, sge.SetOperation):
+        _settle_types(tree.this)
+        _settle_types(tree.expression)
+    elif isinstance(tree, sge.Subquery):
+        _settle_types(tree.this)
+
+
+def _translated(tree: Expression) -> Expression:
+    if isinstance(tree, (sge.Window, sge.Filter, sge.WithinGroup)) or _is_aggregate(tree):
+        call, finish = _call(tree)
+        result = finish(call)
+    else:
+        _translate_children(tree)
+        rule = _RULES.get(type(tree))
+        result = rule(tree) if rule else tree
+        if result is not tree and isinstance(tree, WHOLE) and not isinstance(result, WHOLE):
+            result = sge.Paren(this=result)
+    result.type = tree.type
+    return result
+
+
+def _translate_children(tree: Expression, skip: str = "") -> None:
+    for key, value in list(tree.args.items()):
+        if key == skip or isinstance(value, (sge.DataType, sge.TableAlias, sge.Identifier)):
+            continue
+        if isinstance(value, sge.Expression):
+            tree.set(key, _translated(value))
+        elif isinstance(value, list):
+            tree.set(
+                key,
+                [_translated(item) if isinstance(item, sge.Expression) else item for item in value],
+            )
+
+
+def _is_aggregate(tree: Expression) -> bool:
+    return isinstance(tree, sge.Anonymous) and tree.name in AGGREGATES
+
+
+def _call(tree: Expression) -> tuple[Expression, Finish]:
+    """A call of an aggregate with what stands around it; the finish goes around all of that."""
+    if isinstance(tree, sge.Anonymous):
+        _translate_children(tree)
+        if tree.name in AGGREGATES:
+            return aggregate(tree.name, tree.expressions)
+        return scalar(tree.name, tree.expressions), lambda result: result
+    if isinstance(tree, sge.WithinGroup):
+        _translate_children(tree.this)
+        _translate_children(tree.expression)
+        return ordered_set(tree.this.name, tree.this.expressions, tree.expression.expressions)
+    call, finish = _call(tree.this)
+    _translate_children(tree, skip="this")
+    tree.set("this", call)
+    return tree, finish
+
+
+_LEAST = {"int4": str(-(2**31)), "int8": str(-(2**63))}
+"""The least integers: DuckDB reads the sign after the digits, and makes them a wider type."""
+
+
+def _literal(tree: sge.Literal) -> Expression:
+    if not tree.is_string and kind(tree) in _LEAST and tree.name == _LEAST[kind(tree)]:
+        return cast(sge.Literal.string(tree.name), kind(tree))
+    if tree.is_string or kind(tree) != "numeric":
+        return tree
+    return numeric_literal(tree.name)
+
+
+def _integers_alike(tree: sge.Binary) -> None:
+    """DuckDB makes a literal as narrow as its neighbour; PostgreSQL's is an int4 at least."""
+    if kind(tree) not in INTEGERS or not all(kind(side) in INTEGERS for side in _sides(tree)):
+        return
+    for key in ("this", "expression"):
+        side = tree.args[key]
+        if kind(side) != kind(tree) or whole_number(side) is not None:
+            if kind(tree) != "int4" or any(kind(other) != "int4" for other in _sides(tree)):
+                tree.set(key, cast(side, kind(tree)))
+
+
+def _sides(tree: sge.Binary) -> tuple[Expression, Expression]:
+    return tree.this, tree.expression
+
+
+def _add(tree: sge.Add) -> Expression:
+    if kind(tree) == "numeric":
+        return _wide(tree)
+    _integers_alike(tree)
+    return tree
+
+
+def _subtract(tree: sge.Sub) -> Expression:
+    kinds = [kind(side) for side in _sides(tree)]
+    if kinds == ["date", "date"]:
+        return cast(tree, "int4")
+    if kinds == ["time", "time"]:
+        micros = op(sge.Sub, fn("epoch_us", tree.this), fn("epoch_us", tree.expression))
+        return fn("to_microseconds", micros)
+    if kinds[0] == "jsonb":
+        raise unsupported("the removal of keys from jsonb")
+    return _add(tree)
+
+
+def _divide(tree: sge.Div) -> Expression:
+    left, right = _sides(tree)
+    if kind(tree) in INTEGERS:
+        _integers_alike(tree)
+        return nonzero(right, op(sge.IntDiv, tree.this, tree.expression))
+    if kind(tree) == "numeric":
+        quotient = op(sge.Div, cast(left, "float8"), cast(right, "float8"))
+        return nonzero(right, numeric(quotient))
+    return nonzero(right, sge.Paren(this=tree))
+
+
+def _modulo(tree: sge.Mod) -> Expression:
+    _integers_alike(tree)
+    return nonzero(tree.expression, sge.Paren(this=tree))
+
+
+def _power(tree: sge.Pow) -> Expression:
+    return scalar("power", _sides(tree))
+
+
+def _concatenate(tree: sge.DPipe) -> Expression:
+    left, right = _sides(tree)
+    if kind(tree) in JSONS:
+        raise unsupported("the merging of jsonb with ||")
+    arrays = [kind(side).startswith("_") for side in (left, right)]
+    if arrays == [True, True]:
+        return scalar("array_cat", (left, right))
+    if any(arrays):
+        return fn("list_append" if arrays[0] else "list_prepend", left, right)
+    texts = [as_text(side, kind(side)) for side in (left, right)]
+    return sge.DPipe(this=operand(texts[0]), expression=operand(texts[1]))
+
+
+def _compare(tree: sge.Binary) -> Expression:
+    if isinstance(tree.expression, (sge.Any, sge.All)):
+        return _quantified(tree)
+    if any(kind(side) in JSONS for side in _sides(tree)):
+        raise unsupported("comparisons of json (take a value out with ->>)")
+    return tree
+
+
+def _quantified(tree: sge.Binary) -> Expression:
+    """A comparison with every element of an array, as one with the rows of a sub-query."""
+    quantifier = tree.expression
+    array = quantifier.this
+    if isinstance(array, sge.Subquery):
+        return tree
+    rows = sge.Select(expressions=[fn("unnest", array)])
+    quantifier.set("this", sge.Subquery(this=rows))
+    if _is_list(array):
+        return tree
+    # The rows of no array are no rows; what PostgreSQL says of no array is NULL.
+    return when((is_null(array.copy()), cast(sge.Null(), "bool")), otherwise=tree)
+
+
+def _is_list(tree: Expression) -> bool:
+    while isinstance(tree, (sge.Paren, sge.Cast)):
+        tree = tree.this
+    return isinstance(tree, sge.Anonymous) and tree.name == "list_value"
+
+
+def _like(tree: sge.Binary) -> Expression:
+    """DuckDB's LIKE has no escape character by default; PostgreSQL's is the backslash."""
+    if isinstance(tree.parent, sge.Escape):
+        return tree
+    pattern = text_of(tree.expression)
+    if pattern is not None and "\\" not in pattern:
+        return tree
+    return sge.Escape(this=tree, expression=sge.Literal.string("\\"))
+
+
+def _escape(tree: sge.Escape) -> Expression:
+    if not isinstance(tree.this, sge.SimilarTo):
+        return tree
+    return _similar(tree.this, constant(tree.expression, "an escape character"))
+
+
+def _similar(tree: sge.SimilarTo, escape: str | None = None) -> Expression:
+    if escape is None and isinstance(tree.parent, sge.Escape):
+        return tree
+    pattern = constant(tree.expression, "a SIMILAR TO pattern")
+    return fn("regexp_full_match", tree.this, literals.similar(pattern, escape), "s")
+
+
+def _matched(flags: str, negated: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        found = matches(tree.this, tree.expression, flags)
+        return sge.Not(this=found) if negated else found
+
+    return rule
+
+
+def _liked(node: type[sge.Binary], negated: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        found = sge.Paren(this=_like(node(this=tree.this, expression=tree.expression)))
+        return sge.Not(this=found) if negated else found
+
+    return rule
+
+
+def _arrow(take: Callable[..., Expression], path: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        keys = keys_of(tree.expression) if path else [tree.expression]
+        return take(tree.this, keys, path)
+
+    return rule
+
+
+def _contains(tree: sge.Operator) -> Expression:
+    return _contained(tree.this, tree.expression)
+
+
+def _contained(outer: Expression, inner: Expression) -> Expression:
+    if kind(outer) in JSONS:
+        raise unsupported("the operators @> and <@ on jsonb")
+    return fn("list_has_all", outer, inner)
+
+
+def _has_keys(name: type[sge.Connector]) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        tests = [has_key(tree.this.copy(), key) for key in keys_of(tree.expression)]
+        result = tests[0]
+        for test in tests[1:]:
+            result = op(name, result, test)
+        return result
+
+    return rule
+
+
+def _bits(node: type[sge.Binary]) -> Callable[[sge.Operator], Expression]:
+    return lambda tree: cast(op(node, *_sides(tree)), kind(tree))
+
+
+def _shifted_left(tree: sge.Operator) -> Expression:
+    """By multiplication: DuckDB shifts no negative number."""
+    power = op(sge.BitwiseLeftShift, cast(sge.Literal.number(1), "int8"), tree.expression)
+    return cast(op(sge.Mul, tree.this, power), kind(tree))
+
+
+_OPERATORS: dict[str, Callable[[sge.Operator], Expression]] = {
+    "~": _matched("", False),
+    "~*": _matched("i", False),
+    "!~": _matched("", True),
+    "!~*": _matched("i", True),
+    "~~": _liked(sge.Like, False),
+    "!~~": _liked(sge.Like, True),
+    "~~*": _liked(sge.ILike, False),
+    "!~~*": _liked(sge.ILike, True),
+    "^@": lambda tree: fn("starts_with", *_sides(tree)),
+    "->": _arrow(extract, False),
+    "->>": _arrow(extract_text, False),
+    "#>": _arrow(extract, True),
+    "#>>": _arrow(extract_text, True),
+    "?": lambda tree: has_key(*_sides(tree)),
+    "?|": _has_keys(sge.Or),
+    "?&": _has_keys(sge.And),
+    "@>": _contains,
+    "<@": lambda tree: _contained(tree.expression, tree.this),
+    "&&": lambda tree: fn("list_has_any", *_sides(tree)),
+    "&": _bits(sge.BitwiseAnd),
+    "|": _bits(sge.BitwiseOr),
+    "#": lambda tree: fn("xor", *_sides(tree)),
+    "<<": _shifted_left,
+    ">>": _bits(sge.BitwiseRightShift),
+}
+
+
+def _operator(tree: sge.Operator) -> Expression:
+    sign = tree.args["operator"].name
+    rule = _OPERATORS.get(sign)
+    if rule is None:
+        raise unsupported(f"the operator {sign}")
+    if isinstance(tree.expression, (sge.Any, sge.All)):
+        return _any_pattern(tree, rule)
+    return rule(tree)
+
+
+def _any_pattern(tree: sge.Operator, rule: Callable[[sge.Operator], Expression]) -> Expression:
+    """`LIKE ANY (array)` by a constant array: one test for each of its elements."""
+    quantifier = tree.expression
+    connector = sge.Or if isinstance(quantifier, sge.Any) else sge.And
+    result: Expression | None = None
+    for item in keys_of(quantifier.this):
+        one = sge.Operator(this=tree.this.copy(), operator=tree.args["operator"], expression=item)
+        test = sge.Paren(this=rule(one))
+        result = test if result is None else op(connector, result, test)
+    return result or sge.Boolean(this=connector is sge.And)
+
+
+def _array(tree: sge.Array) -> Expression:
+    return cast(fn("list_value", *tree.expressions), kind(tree)) if tree.expressions else tree
+
+
+def _bracket(tree: sge.Bracket) -> Expression:
+    """An element or a slice; places before the first are nothing, never counted from the end."""
+    index = tree.expressions[0]
+    if isinstance(index, sge.Slice):
+        low, high = index.this or sge.Literal.number(1), index.expression
+        begin = fn("greatest", low, 1)
+        end = fn("greatest", high, 0) if high else fn("len", tree.this.copy())
+        return fn("list_slice", tree.this, begin, end)
+    place = whole_number(index)
+    found = fn("list_extract", tree.this, index)
+    if place is not None and place >= 1:
+        return found
+    return when((op(sge.GTE, index.copy(), 1), found), otherwise=sge.Null())
+
+
+def _function(tree: sge.Anonymous) -> Expression:
+    if tree.name == "array":
+        return fn("array", *tree.expressions)
+    return scalar(tree.name, tree.expressions)
+
+
+def _nullif(tree: sge.Nullif) -> Expression:
+    if any(kind(side) in JSONS for side in _sides(tree)):  # type: ignore[arg-type]
+        raise unsupported("comparisons of json (take a value out with ->>)")
+    return tree
+
+
+def _extreme(tree: sge.Greatest | sge.Least) -> Expression:
+    """Called by name: sqlglot would make NULL of the whole where one value is."""
+    return fn(tree.key, tree.this, *tree.expressions)
+
+
+def _multiply(tree: sge.Mul) -> Expression:
+    if kind(tree) == "numeric":
+        return _wide(tree)
+    return _add(tree)
+
+
+def _wide(tree: sge.Binary) -> Expression:
+    """Decimals of up to 18 digits stay so in DuckDB, and overflow; one wide side makes room."""
+    literals_at = [key for key in ("this", "expression") if _is_decimal(tree.args[key])]
+    if literals_at:
+        side = _bare(tree.args[literals_at[0]])
+        scale = int(side.to.expressions[1].name)
+        tree.set(literals_at[0], cast(side.this, decimal(38, scale)))
+    elif isinstance(tree, sge.Mul):
+        tree.set("this", op(sge.Mul, tree.this, cast(sge.Literal.number(1), decimal(38, 0))))
+    else:
+        tree.set("this", op(sge.Add, tree.this, cast(sge.Literal.number(0), decimal(19, 0))))
+    return tree
+
+
+def _bare(tree: Expression) -> Expression:
+    while isinstance(tree, sge.Paren):
+        tree = tree.this
+    return tree
+
+
+def _is_decimal(tree: Expression) -> bool:
+    """Whether it is a constant that `numeric_literal` made."""
+    tree = _bare(tree)
+    return isinstance(tree, sge.Cast) and isinstance(tree.this, sge.Literal)
+
+
+def _current_date(tree: sge.CurrentDate) -> Expression:
+    return cast(fn("now"), "date")
+
+
+_RULES: dict[type, Callable[..., Expression]] = {
+    sge.Literal: _literal,
+    sge.Cast: converted,
+    sge.Add: _add,
+    sge.Sub: _subtract,
+    sge.Mul: _multiply,
+    sge.Div: _divide,
+    sge.Mod: _modulo,
+    sge.Pow: _power,
+    sge.DPipe: _concatenate,
+    sge.EQ: _compare,
+    sge.NEQ: _compare,
+    sge.LT: _compare,
+    sge.LTE: _compare,
+    sge.GT: _compare,
+    sge.GTE: _compare,
+    sge.Like: _like,
+    sge.ILike: _like,
+    sge.SimilarTo: _similar,
+    sge.Escape: _escape,
+    sge.Operator: _operator,
+    sge.Array: _array,
+    sge.Bracket: _bracket,
+    sge.Anonymous: _function,
+    sge.Nullif: _nullif,
+    sge.CurrentDate: _current_date,
+    sge.Greatest: _extreme,
+    sge.Least: _extreme,
+}

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import sqlglot.expressions as sge
 
-from ...model.errors import InvalidRequest, KeyNotFound, UniqueViolation
+from ...model.errors import DuplicateKey, InvalidRequest, KeyNotFound, UniqueViolation
 from ...model.query import column
 from ...model.table import ID, Table
 from ...model.write import Rows, Write, WriteMode, WriteResult
@@ -46,10 +46,11 @@ class TableWriter:
     next_id: int
     stored: dict[str, str]
 
-    def write(self, write: Write) -> WriteResult:
+    def write(self, write: Write, check_keys: bool = True) -> WriteResult:
         """Put all rows in, in order.
 
-        :raises UniqueViolation, KeyNotFound, InvalidRequest: nothing of it may stay
+        :param check_keys: refuse rows that share a primary key with others
+        :raises DuplicateKey, KeyNotFound, InvalidRequest: nothing of it may stay
         """
         count = 0
         returned: list[pa.Table] = []
@@ -64,7 +65,8 @@ class TableWriter:
                 self._merge(rows, write.mode)
             else:
                 self._insert(data)
-            self._check_unique(rows)
+            if check_keys:
+                self._check_unique(rows)
             count += rows.data.num_rows
             if write.returning:
                 returned.append(self._stored_rows(rows))
@@ -74,8 +76,14 @@ class TableWriter:
         return WriteResult(count, _last_of_each(returned))
 
     def check_whole_table(self) -> None:
-        """Refuse a primary key that rows already there do not keep."""
-        self._refuse_duplicates(sge.select("*").from_(lake_table(self.table.name)))
+        """Refuse a primary key that the table's rows do not keep.
+
+        :raises UniqueViolation:
+        """
+        if self.table.primary_key:
+            twice = self._key_of_two_rows(sge.select("*").from_(lake_table(self.table.name)))
+            if twice:
+                raise UniqueViolation(self.table.primary_key, twice)
 
     # Staging
 
@@ -211,14 +219,25 @@ class TableWriter:
                 join_type="semi",
             )
         )
-        self._refuse_duplicates(touched)
+        twice = self._key_of_two_rows(touched)
+        if twice:
+            raise DuplicateKey(key, twice, self._position_of(rows, present, twice))
 
-    def _refuse_duplicates(self, rows: sge.Select) -> None:
+    def _position_of(self, rows: Rows, present: list[str], values: list[str]) -> int:
+        """Where in the request the later of two rows of a key is."""
+        named = dict(zip((self.columns[name] for name in self.table.primary_key), values, strict=True))
+        same = sge.and_(
+            *(_varchar(column(name)).eq(sge.Literal.string(named[name])) for name in present)
+        )
+        staged = sge.select(column(_POSITION)).from_(_STAGED).where(same)
+        found = self._fetch(staged.order_by(column(_POSITION)).limit(2))
+        return rows.positions[int(str(found[-1][0]))]
+
+    def _key_of_two_rows(self, rows: sge.Select) -> list[str] | None:
+        """A primary key, as text, that more than one of the rows has."""
         key = [column(self.columns[name]) for name in self.table.primary_key]
-        if not key:
-            return
         twice = self._fetch(
-            sge.select(*(sge.cast(part.copy(), "VARCHAR", dialect="duckdb") for part in key))
+            sge.select(*(_varchar(part.copy()) for part in key))
             .from_(rows.subquery("r"))
             # PostgreSQL's unique index takes nulls as different from each other.
             .where(*(sge.not_(part.copy().is_(sge.null())) for part in key))
@@ -226,8 +245,7 @@ class TableWriter:
             .having(sge.Count(this=sge.Star()) > sge.convert(1))
             .limit(1)
         )
-        if twice:
-            raise UniqueViolation(self.table.primary_key, [str(part) for part in twice[0]])
+        return [str(part) for part in twice[0]] if twice else None
 
     def _stored_rows(self, rows: Rows) -> pa.Table:
         same = column(ID, "t").eq(column(ID, "s"))
@@ -268,6 +286,10 @@ class TableWriter:
 
     def _arrow(self, tree: sge.Expression) -> pa.Table:
         return self.cursor.execute(tree.sql(dialect="duckdb")).to_arrow_table()
+
+
+def _varchar(value: sge.Expression) -> sge.Cast:
+    return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
 def create_statement(table: Table, columns: Mapping[str, str]) -> sge.Create:

@@ -152,9 +152,9 @@ WHOLE = (
 )
 
 
-def when(*branches: tuple[Expression, Expression | str | int], otherwise: Expression | str | int) -> (
-    sge.Paren
-):
+def when(
+    *branches: tuple[Expression, Expression | str | int], otherwise: Expression | str | int
+) -> sge.Paren:
     """A `CASE` in brackets."""
     ifs = [sge.If(this=condition, true=term(result)) for condition, result in branches]
     return sge.Paren(this=sge.Case(ifs=ifs, default=term(otherwise)))
@@ -218,7 +218,17 @@ def unsupported(feature: str) -> InvalidRequest:
 
 def joined(parts: Sequence[Expression]) -> Expression:
     """Texts end to end: NULL where one of them is."""
-    result = parts[0]
-    for part in parts[1:]:
+    merged: list[Expression] = []
+    for part in parts:
+        if merged and _is_text(part) and _is_text(merged[-1]):
+            merged[-1] = sge.Literal.string(f"{merged[-1].this}{part.this}")
+        else:
+            merged.append(part)
+    result, *parts = merged
+    for part in parts:
         result = sge.DPipe(this=operand(result), expression=operand(part))
-    return sge.Paren(this=result) if len(parts) > 1 else result
+    return sge.Paren(this=result) if parts else result
+
+
+def _is_text(tree: Expression) -> bool:
+    return isinstance(tree, sge.Literal) and tree.is_string

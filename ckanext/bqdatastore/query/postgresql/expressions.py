@@ -15,9 +15,9 @@ from pglast.enums import A_Expr_Kind, BoolExprType, BoolTestType, CoercionForm, 
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 
-from . import sql_syntax
-from .sql_nodes import fields, identifier, refused
-from .sql_types import type_of_name
+from . import statements
+from .nodes import fields, identifier, refused
+from .types import type_of_name
 
 BINARY: dict[str, type[sge.Binary]] = {
     "+": sge.Add,
@@ -37,7 +37,33 @@ BINARY: dict[str, type[sge.Binary]] = {
 """Operators with a node of their own; every other one is an `Operator` with PostgreSQL's sign."""
 
 OTHER_OPERATORS = frozenset(
-    "~ ~* !~ !~* ~~ ~~* !~~ !~~* -> ->> #> #>> @> <@ ? ?| ?& && & | # << >> ^@ #-".split()
+    [
+        "~",
+        "~*",
+        "!~",
+        "!~*",
+        "~~",
+        "~~*",
+        "!~~",
+        "!~~*",
+        "->",
+        "->>",
+        "#>",
+        "#>>",
+        "@>",
+        "<@",
+        "?",
+        "?|",
+        "?&",
+        "&&",
+        "&",
+        "|",
+        "#",
+        "<<",
+        ">>",
+        "^@",
+        "#-",
+    ]
 )
 
 _PREFIX: dict[str, str] = {"@": "abs", "|/": "sqrt", "||/": "cbrt"}
@@ -165,7 +191,10 @@ def _sign(node: Any) -> str:
 
 
 def _plain(node: ast.A_Expr) -> sge.Expression:
-    sign, right = _sign(node), operand(expression(node.rexpr))
+    sign = _sign(node)
+    if isinstance(node.lexpr, ast.RowExpr) and isinstance(node.rexpr, ast.RowExpr):
+        return _rows_compared(sign, node.lexpr, node.rexpr)
+    right = operand(expression(node.rexpr))
     if node.lexpr is not None:
         return binary(sign, operand(expression(node.lexpr)), right)
     if sign == "-":
@@ -190,6 +219,15 @@ def binary(sign: str, left: sge.Expression, right: sge.Expression) -> sge.Expres
     raise InvalidRequest("query", f"operator does not exist: {sign}")
 
 
+def _rows_compared(sign: str, left: ast.RowExpr, right: ast.RowExpr) -> sge.Expression:
+    """`(a, b) = (c, d)`: member by member, as PostgreSQL defines it."""
+    if sign not in ("=", "<>") or len(left.args) != len(right.args):
+        raise InvalidRequest("query", f"Rows cannot be compared with {sign} here")
+    pairs = zip(left.args, right.args, strict=True)
+    sides = [binary(sign, operand(expression(a)), operand(expression(b))) for a, b in pairs]
+    return _balanced(sge.And if sign == "=" else sge.Or, [operand(side) for side in sides])
+
+
 def _quantified(node: ast.A_Expr) -> sge.Expression:
     kind = sge.Any if node.kind == A_Expr_Kind.AEXPR_OP_ANY else sge.All
     right = kind(this=operand(expression(node.rexpr)))
@@ -206,9 +244,20 @@ def _nullif(node: ast.A_Expr) -> sge.Expression:
 
 
 def _in(node: ast.A_Expr) -> sge.Expression:
+    if isinstance(node.lexpr, ast.RowExpr):
+        return _row_in(node)
     values = [expression(value) for value in node.rexpr]
     tree = sge.In(this=operand(expression(node.lexpr)), expressions=values)
     return tree if _sign(node) == "=" else sge.Not(this=sge.Paren(this=tree))
+
+
+def _row_in(node: ast.A_Expr) -> sge.Expression:
+    """`(a, b) IN ((1, 2), ...)`: equal to one of them."""
+    if not all(isinstance(row, ast.RowExpr) for row in node.rexpr):
+        raise InvalidRequest("query", "A row can only be in a list of rows")
+    tests = [_rows_compared("=", node.lexpr, row) for row in node.rexpr]
+    found = _balanced(sge.Or, [operand(test) for test in tests])
+    return found if _sign(node) == "=" else sge.Not(this=operand(found))
 
 
 def _matched(node: ast.A_Expr) -> sge.Expression:
@@ -325,7 +374,7 @@ def _extreme(node: ast.MinMaxExpr) -> sge.Expression:
 
 
 def _value_function(node: ast.SQLValueFunction) -> sge.Expression:
-    fields(node, "op")
+    fields(node, "op typmod")
     make = _VALUE_FUNCTIONS.get(node.op.name)
     if make is None:
         name = node.op.name.removeprefix("SVFOP_").lower()
@@ -362,7 +411,7 @@ def _collate(node: ast.CollateClause) -> sge.Expression:
 
 def _sublink(node: ast.SubLink) -> sge.Expression:
     fields(node, "subLinkType testexpr operName subselect")
-    subquery = sge.Subquery(this=sql_syntax.query(node.subselect))
+    subquery = sge.Subquery(this=statements.query(node.subselect))
     kind = node.subLinkType.name
     if kind == "EXISTS_SUBLINK":
         return sge.Exists(this=subquery.this)
@@ -395,7 +444,7 @@ def _function(node: ast.FuncCall) -> sge.Expression:
         arguments = [sge.Distinct(expressions=arguments)]
     tree: sge.Expression = call(names[-1], *arguments)
     if node.agg_order:
-        ordering = sql_syntax.order(node.agg_order)
+        ordering = statements.order(node.agg_order)
         if node.agg_within_group:
             tree = sge.WithinGroup(this=tree, expression=ordering)
         elif arguments:
@@ -414,13 +463,11 @@ def _function(node: ast.FuncCall) -> sge.Expression:
 
 def window(node: Any) -> sge.Window:
     """A window without its function; the name of the one it builds on is its `alias`."""
-    fields(
-        node, "name refname partitionClause orderClause frameOptions startOffset endOffset"
-    )
+    fields(node, "name refname partitionClause orderClause frameOptions startOffset endOffset")
     # `OVER w` comes as a name only, `OVER (w ...)` as a reference.
     tree = sge.Window(partition_by=[expression(item) for item in node.partitionClause or ()])
     if node.orderClause:
-        tree.set("order", sql_syntax.order(node.orderClause))
+        tree.set("order", statements.order(node.orderClause))
     if node.frameOptions & enums.FRAMEOPTION_NONDEFAULT:
         tree.set("spec", _frame(node))
     if node.refname:

@@ -26,9 +26,7 @@ def fields(node: ast.Node, allowed: str) -> None:
             continue
         if isinstance(value, int) and value == 0:
             continue
-        raise InvalidRequest(
-            "message", f"Invalid query AST element: {type(node).__name__}.{field}"
-        )
+        raise InvalidRequest("message", f"Invalid query AST element: {type(node).__name__}.{field}")
 
 
 def identifier(name: str) -> sge.Identifier:

@@ -170,7 +170,7 @@ def date_format(text: str) -> list[tuple[str, str, bool]]:
     while position < len(text):
         match = _FORMAT.match(text, position)
         if match is None or match["suffix"]:
-            raise unsupported(f'"{text[position:position + 8]}" in a date format')
+            raise unsupported(f'"{text[position : position + 8]}" in a date format')
         position = match.end()
         if match["fill"]:
             fill = True

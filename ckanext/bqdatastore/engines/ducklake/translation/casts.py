@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import sqlglot.expressions as sge
 
@@ -20,6 +21,7 @@ from .terms import (
     element,
     fails,
     fn,
+    joined,
     kind,
     kind_of,
     op,
@@ -156,8 +158,6 @@ def _checked(text: str, target: str) -> str:
 
 
 def _number(text: str) -> Expression:
-    from decimal import Decimal, InvalidOperation
-
     try:
         number = Decimal(text.strip())
         if not number.is_finite():
@@ -182,9 +182,7 @@ def numeric_literal(text: str) -> Expression:
 def interval(months: int, days: int, micros: int) -> Expression:
     """A constant interval of exactly these parts."""
     parts = [
-        fn(name, amount)
-        for name, amount in (("to_months", months), ("to_days", days))
-        if amount
+        fn(name, amount) for name, amount in (("to_months", months), ("to_days", days)) if amount
     ]
     if micros or not parts:
         parts.append(fn("to_microseconds", cast(sge.Literal.string(str(micros)), "int8")))
@@ -207,20 +205,15 @@ def as_text(value: Expression, source: str) -> Expression:
     if source in FLOATS:
         return _float_text(value, plain, source)
     if source == "interval":
-        return fn("replace", plain, "month", "mon")
+        # PostgreSQL has `mons`, and a plural for -1.
+        short = fn("replace", plain, "month", "mon")
+        return fn("regexp_replace", short, r"(-1) (year|mon|day)\b", r"\1 \2s", "g")
     return plain
 
 
 def _float_text(value: Expression, plain: Expression, source: str) -> Expression:
     """Floats without `.0`; from 1e15 (1e6 for float4) on with an exponent, as PostgreSQL has it."""
     limit = sge.Literal.number("1000000000000000" if source == "float8" else "1000000")
-    whole = fn("regexp_replace", plain, r"\.0$", "")
-    exponent = fn(
-        "regexp_replace",
-        fn("printf", "%.15e" if source == "float8" else "%.6e", value),
-        r"\.?0*e",
-        "e",
-    )
     large = sge.And(
         this=op(sge.GTE, fn("abs", value), limit),
         expression=op(sge.EQ, fn("strpos", plain, "e"), 0),
@@ -228,16 +221,35 @@ def _float_text(value: Expression, plain: Expression, source: str) -> Expression
     return when(
         (fn("isnan", value), "NaN"),
         (fn("isinf", value), fn("if", op(sge.GT, value, 0), "Infinity", "-Infinity")),
-        (large, exponent),
-        otherwise=whole,
+        (large, _with_exponent(value, plain)),
+        otherwise=fn("regexp_replace", plain, r"\.0$", ""),
     )
+
+
+def _with_exponent(value: Expression, plain: Expression) -> Expression:
+    """`1234567.0` as `1.234567e+06`: the same digits, the point after the first."""
+    unsigned = fn("ltrim", plain, "-")
+    digits = fn("rtrim", fn("replace", unsigned, ".", ""), "0")
+    exponent = cast(op(sge.Sub, fn("strpos", unsigned.copy(), "."), 2), "text")
+    rest = fn("substring", digits.copy(), 2)
+    parts = [
+        when((op(sge.LT, value, 0), "-"), otherwise=""),
+        fn("left", digits, 1),
+        when((op(sge.EQ, rest, ""), ""), otherwise=op(sge.DPipe, ".", rest.copy())),
+        sge.Literal.string("e+"),
+        fn("lpad", exponent, 2, "0"),
+    ]
+    return joined(parts)
 
 
 def _text_to_bool(value: Expression, source: str) -> Expression:
     word = fn("lower", fn("trim", value))
     return when(
         (sge.In(this=word, expressions=[sge.Literal.string(w) for w in _TRUE]), sge.true()),
-        (sge.In(this=word.copy(), expressions=[sge.Literal.string(w) for w in _FALSE]), sge.false()),
+        (
+            sge.In(this=word.copy(), expressions=[sge.Literal.string(w) for w in _FALSE]),
+            sge.false(),
+        ),
         (op(sge.Is, value, sge.Null()), cast(sge.Null(), "bool")),
         otherwise=fails("invalid input syntax for type boolean"),
     )

@@ -10,11 +10,11 @@ import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 
-from . import sql_types
-from .sql_catalogue import AGGREGATES, FUNCTIONS
-from .sql_expressions import BINARY
-from .sql_scopes import Relation, Scope
-from .sql_types import UNKNOWN
+from . import types
+from .catalogue import AGGREGATES, FUNCTIONS
+from .expressions import BINARY
+from .scopes import Relation, Scope
+from .types import UNKNOWN
 
 _SIGNS = {kind: sign for sign, kind in BINARY.items()}
 _COMPARED = {sge.Like: "~~", sge.ILike: "~~*", sge.NullSafeEQ: "=", sge.NullSafeNEQ: "="}
@@ -30,12 +30,12 @@ Subqueries = Callable[[sge.Query, Scope], tuple[sge.Query, Relation]]
 def typed(tree: sge.Expression) -> str:
     """The PostgreSQL type that an expression was given."""
     assert isinstance(tree.type, sge.DataType), tree
-    return sql_types.name(tree.type)
+    return types.name(tree.type)
 
 
 def with_type(tree: _Tree, kind: str) -> _Tree:
     """`tree`, marked as of PostgreSQL type `kind`."""
-    tree.type = sql_types.node(kind)
+    tree.type = types.node(kind)
     return tree
 
 
@@ -53,13 +53,13 @@ def cast(tree: sge.Expression, kind: str) -> sge.Expression:
         if not tree.is_string and kind in ("numeric", "int8") and source != "numeric":
             return with_type(tree, kind)
     assignable = kind == "int8" and source in ("numeric", "float4", "float8")
-    if not sql_types.implicit(source, kind) and not assignable:
+    if not types.implicit(source, kind) and not assignable:
         expected = "argument of a condition" if kind == "bool" else "expression"
         raise InvalidRequest(
             "query",
-            f"{expected} must be type {sql_types.shown(kind)}, not type {sql_types.shown(source)}",
+            f"{expected} must be type {types.shown(kind)}, not type {types.shown(source)}",
         )
-    return with_type(sge.Cast(this=tree, to=sql_types.node(kind)), kind)
+    return with_type(sge.Cast(this=tree, to=types.node(kind)), kind)
 
 
 class Typing:
@@ -94,7 +94,7 @@ class Typing:
             return with_type(tree, UNKNOWN)
         text = tree.name
         if not text.lstrip("-").isdigit():
-            return with_type(sge.Literal.number(_plain(text)), "numeric")
+            return with_type(sge.Literal(this=_plain(text), is_string=False), "numeric")
         value = int(text)
         kind = "int4" if value in _INT4 else "int8" if value in _INT8 else "numeric"
         return with_type(tree, kind)
@@ -114,14 +114,14 @@ class Typing:
         return with_type(tree, typed(inner))
 
     def _cast(self, tree: sge.Cast) -> sge.Expression:
-        kind = sql_types.name(tree.to)
+        kind = types.name(tree.to)
         if isinstance(tree.this, sge.Array) and not tree.this.expressions:
             return with_type(tree, kind) if kind.startswith("_") else self.bind(tree.this)
         inner = self.bind(tree.this)
-        if not sql_types.castable(typed(inner), kind):
+        if not types.castable(typed(inner), kind):
             raise InvalidRequest(
                 "query",
-                f"cannot cast type {sql_types.shown(typed(inner))} to {sql_types.shown(kind)}",
+                f"cannot cast type {types.shown(typed(inner))} to {types.shown(kind)}",
             )
         tree.set("this", inner)
         return with_type(tree, kind)
@@ -142,7 +142,7 @@ class Typing:
     def operation(self, tree: sge.Expression, sign: str) -> sge.Expression:
         """A binary expression whose sides are bound, cast as the operator `sign` wants them."""
         left, right = tree.this, tree.expression
-        found = sql_types.operator(sign, (typed(left), typed(right)))
+        found = types.operator(sign, (typed(left), typed(right)))
         tree.set("this", cast(left, found.arguments[0]))
         tree.set("expression", cast(right, found.arguments[1]))
         return with_type(tree, found.result)
@@ -152,7 +152,7 @@ class Typing:
         left, quantifier = tree.this, tree.expression
         if isinstance(quantifier.this, sge.Subquery):
             query, element = self._one_column(quantifier.this.this)
-            found = sql_types.operator(sign, (typed(left), element))
+            found = types.operator(sign, (typed(left), element))
             _recast(query, found.arguments[1])
             quantifier.set("this", with_type(sge.Subquery(this=query), found.arguments[1]))
         else:
@@ -161,7 +161,7 @@ class Typing:
                 array = cast(array, f"_{typed(left)}")
             if not typed(array).startswith("_"):
                 raise InvalidRequest("query", "op ANY/ALL (array) requires array on right side")
-            found = sql_types.operator(sign, (typed(left), typed(array)[1:]))
+            found = types.operator(sign, (typed(left), typed(array)[1:]))
             quantifier.set("this", cast(array, f"_{found.arguments[1]}"))
         with_type(quantifier, found.arguments[1])
         tree.set("this", cast(left, found.arguments[0]))
@@ -185,7 +185,7 @@ class Typing:
         left = self.bind(tree.this)
         if tree.args.get("query"):
             query, element = self._one_column(tree.args["query"].this)
-            found = sql_types.operator("=", (typed(left), element))
+            found = types.operator("=", (typed(left), element))
             _recast(query, found.arguments[1])
             tree.set("query", sge.Subquery(this=query))
             tree.set("this", cast(left, found.arguments[0]))
@@ -193,13 +193,13 @@ class Typing:
         values = [self.bind(value) for value in tree.expressions]
         kinds = {typed(value) for value in values} - {UNKNOWN}
         try:
-            kind = sql_types.common([typed(left), *map(typed, values)], "IN")
+            kind = types.common([typed(left), *map(typed, values)], "IN")
         except InvalidRequest:
             # In PostgreSQL's words: `IN` is `=` again and again.
             for other in kinds:
-                sql_types.operator("=", (typed(left), other))
+                types.operator("=", (typed(left), other))
             raise
-        sql_types.operator("=", (kind, kind))
+        types.operator("=", (kind, kind))
         tree.set("this", cast(left, kind))
         tree.set("expressions", [cast(value, kind) for value in values])
         return with_type(tree, "bool")
@@ -241,8 +241,9 @@ class Typing:
         sign = "-" if isinstance(tree, sge.Neg) else "~"
         if sign == "-" and isinstance(inner, sge.Literal) and not inner.is_string:
             # So that the least int4 is one, as in PostgreSQL's own grammar.
-            return self._literal(sge.Literal.number(f"-{inner.name}"))
-        found = sql_types.operator(sign, (typed(inner),))
+            # (`Literal.number` would make an operator of the sign.)
+            return self._literal(sge.Literal(this=f"-{inner.name}", is_string=False))
+        found = types.operator(sign, (typed(inner),))
         tree.set("this", cast(inner, found.arguments[0]))
         return with_type(tree, found.result)
 
@@ -251,14 +252,14 @@ class Typing:
         branches = tree.args["ifs"]
         conditions = [self.bind(branch.this) for branch in branches]
         if subject is not None:
-            kind = sql_types.common([typed(subject), *map(typed, conditions)], "CASE/WHEN")
+            kind = types.common([typed(subject), *map(typed, conditions)], "CASE/WHEN")
             tree.set("this", cast(subject, kind))
             conditions = [cast(condition, kind) for condition in conditions]
         else:
             conditions = [cast(condition, "bool") for condition in conditions]
         default = self.bind(tree.args.get("default") or sge.Null())
         results = [self.bind(branch.args["true"]) for branch in branches]
-        kind = sql_types.common([typed(default), *map(typed, results)], "CASE")
+        kind = types.common([typed(default), *map(typed, results)], "CASE")
         ifs = [
             sge.If(this=condition, true=cast(result, kind))
             for condition, result in zip(conditions, results, strict=True)
@@ -270,7 +271,7 @@ class Typing:
     def _alternatives(self, tree: sge.Expression) -> sge.Expression:
         """`COALESCE`, `GREATEST` and `LEAST`."""
         values = [self.bind(value) for value in (tree.this, *tree.expressions)]
-        kind = sql_types.common(map(typed, values), tree.key.upper())
+        kind = types.common(map(typed, values), tree.key.upper())
         first, *rest = (cast(value, kind) for value in values)
         tree.set("this", first)
         tree.set("expressions", rest)
@@ -278,7 +279,7 @@ class Typing:
 
     def _nullif(self, tree: sge.Nullif) -> sge.Expression:
         left, right = self.bind(tree.this), self.bind(tree.expression)
-        found = sql_types.operator("=", (typed(left), typed(right)))
+        found = types.operator("=", (typed(left), typed(right)))
         tree.set("this", cast(left, found.arguments[0]))
         tree.set("expression", cast(right, found.arguments[1]))
         return with_type(tree, found.arguments[0])
@@ -287,7 +288,7 @@ class Typing:
         values = [self.bind(value) for value in tree.expressions]
         if not values:
             raise InvalidRequest("query", "cannot determine type of empty array")
-        kind = sql_types.common(map(typed, values), "ARRAY")
+        kind = types.common(map(typed, values), "ARRAY")
         if kind.startswith("_"):
             raise InvalidRequest("query", "Arrays of more than one dimension are not supported")
         tree.set("expressions", [cast(value, kind) for value in values])
@@ -298,11 +299,13 @@ class Typing:
         index = tree.expressions[0]
         kind = typed(base)
         if kind == "jsonb" and not isinstance(index, sge.Slice):
-            arrow = sge.Operator(this=base, operator=sge.Var(this="->"), expression=self.bind(index))
+            arrow = sge.Operator(
+                this=base, operator=sge.Var(this="->"), expression=self.bind(index)
+            )
             return self.operation(arrow, "->")
         if not kind.startswith("_"):
             raise InvalidRequest(
-                "query", f"cannot subscript type {sql_types.shown(kind)}: it is not an array"
+                "query", f"cannot subscript type {types.shown(kind)}: it is not an array"
             )
         tree.set("this", base)
         if isinstance(index, sge.Slice):
@@ -349,7 +352,7 @@ class Typing:
         holders = [self._argument(argument, name) for argument in tree.expressions]
         arguments = [argument for values, _ in holders for argument in values]
         kinds = [typed(argument) for argument in (*arguments, *ordered)]
-        found = sql_types.function(name, kinds)
+        found = types.function(name, kinds)
         wanted = iter(found.arguments)
         for values, put in holders:
             put([cast(value, next(wanted)) for value in values])

@@ -13,8 +13,8 @@ import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
 
-from . import sql_types
-from .sql_nodes import identifier
+from . import types
+from .nodes import identifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
 
     def reference(self) -> sge.Expression:
         tree = self.tree.copy()
-        tree.type = sql_types.node(self.type)
+        tree.type = types.node(self.type)
         return tree
 
 
@@ -83,9 +83,7 @@ class Scope:
         for alias in other.sources:
             if alias in self.sources:
                 raise InvalidRequest("query", f'table name "{alias}" specified more than once')
-        return Scope(
-            self.parent, self.columns + other.columns, {**self.sources, **other.sources}
-        )
+        return Scope(self.parent, self.columns + other.columns, {**self.sources, **other.sources})
 
     def own(self, name: str) -> Column | None:
         """The column of this `SELECT` with that bare name, if there is one."""
@@ -147,7 +145,7 @@ def merged(
     pairs = [(_shared(left, name, "left"), _shared(right, name, "right")) for name in names]
     first = []
     for one, other in pairs:
-        kind = sql_types.common((one.type, other.type), "JOIN/USING")
+        kind = types.common((one.type, other.type), "JOIN/USING")
         tree = one.tree
         if side == "RIGHT":
             tree = other.tree

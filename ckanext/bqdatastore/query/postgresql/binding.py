@@ -1,6 +1,6 @@
 """A query's names and types, settled as PostgreSQL settles them: clauses and sources.
 
-`bound` takes the tree that `sql_syntax` made and gives one in which every table is a DataStore
+`bound` takes the tree that `statements` made and gives one in which every table is a DataStore
 table or a CTE, every column says which source it is of, every `*` is spelt out, every expression
 carries its PostgreSQL type and every cast that PostgreSQL makes unasked is written down.
 """
@@ -15,10 +15,10 @@ from ckanext.bqdatastore.model import query as model_query
 from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.model.table import Table
 
-from . import sql_types
-from .sql_nodes import identifier
-from .sql_scopes import Column, Names, Relation, Relations, Scope, merged
-from .sql_typing import Typing, cast, typed
+from . import types
+from .inference import Typing, cast, typed
+from .nodes import identifier
+from .scopes import Column, Names, Relation, Relations, Scope, merged
 
 _PAREN = (sge.Paren,)
 
@@ -43,7 +43,7 @@ class _Binding:
     ) -> tuple[sge.Query, Relation]:
         """A query and what it gives; untyped literals in its output are text from here on."""
         result, relation = self._query(tree, outer, ctes)
-        kinds = ["text" if kind == sql_types.UNKNOWN else kind for kind in relation.types]
+        kinds = ["text" if kind == types.UNKNOWN else kind for kind in relation.types]
         _coerce_outputs(result, kinds)
         return result, Relation(relation.names, tuple(kinds), relation.engine_names)
 
@@ -87,9 +87,7 @@ class _Binding:
             raise InvalidRequest(
                 "query", f"each {where} query must have the same number of columns"
             )
-        kinds = [
-            sql_types.common(pair, where) for pair in zip(one.types, other.types, strict=True)
-        ]
+        kinds = [types.common(pair, where) for pair in zip(one.types, other.types, strict=True)]
         for side in (left, right):
             _coerce_outputs(side, kinds)
         tree.set("this", left)
@@ -153,9 +151,9 @@ class _Binding:
             if written not in self._tables:
                 raise InvalidRequest("query", f'relation "{written}" does not exist')
             described = self._tables[written]
-            types = described.types
+            fields = described.types
             relation = Relation(
-                tuple(types), tuple(map(sql_types.canonical, types.values())), tuple(types)
+                tuple(fields), tuple(map(types.canonical, fields.values())), tuple(fields)
             )
             result = model_query.table(described.name)
         result.set("alias", sge.TableAlias(this=identifier(engine_name)))
@@ -168,7 +166,7 @@ class _Binding:
         typing = Typing(Scope(outer), lambda query, scope: self.query(query, scope, ctes))
         rows = [[typing.bind(value) for value in row.expressions] for row in tree.expressions]
         kinds = [
-            sql_types.common([typed(value) for value in column], "VALUES")
+            types.common([typed(value) for value in column], "VALUES")
             for column in zip(*rows, strict=True)
         ]
         tuples = [
@@ -201,7 +199,9 @@ class _Binding:
             seen.parent = lateral or outer
             right_tree, right = self.source(join.this, seen, outer, ctes)
             join.set("this", right_tree)
-            is_comma = not any(join.args.get(key) for key in ("on", "using", "method", "kind", "side"))
+            is_comma = not any(
+                join.args.get(key) for key in ("on", "using", "method", "kind", "side")
+            )
             if is_comma:
                 before, current = before.joined(current), right
                 before.parent = outer
@@ -280,20 +280,46 @@ class _Select:
         if distinct and distinct.args.get("on"):
             on = [self._selected(item) for item in distinct.args["on"].expressions]
             distinct.set("on", sge.Tuple(expressions=on))
+        if distinct:
+            self._check_distinct(distinct)
         self._binding.limits(tree, self._ctes)
         return tree, outputs
+
+    def _check_distinct(self, distinct: sge.Distinct) -> None:
+        """`DISTINCT` is sorted by what it gives, `DISTINCT ON` by what it is on first."""
+        order = self._tree.args.get("order")
+        sorted_by = [self._ordered_value(item.this) for item in order.expressions] if order else []
+        if not distinct.args.get("on"):
+            if order and not all(isinstance(item.this, sge.Literal) for item in order.expressions):
+                raise InvalidRequest(
+                    "query",
+                    "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                )
+            return
+        on = distinct.args["on"].expressions
+        first = sorted_by[: len(set(on))]
+        if any(value not in on for value in first):
+            raise InvalidRequest(
+                "query", "SELECT DISTINCT ON expressions must match initial ORDER BY expressions"
+            )
+
+    def _ordered_value(self, item: sge.Expression) -> sge.Expression:
+        if isinstance(item, sge.Literal):
+            target: sge.Expression = self._tree.expressions[int(item.name) - 1].this
+            return target
+        return item
 
     def _bind_sources(self) -> None:
         tree = self._tree
         source = tree.args.get("from_")
         if not source:
             return
-        first, scope = self._binding.source(source.this, Scope(self._outer), self._outer, self._ctes)
+        first, scope = self._binding.source(
+            source.this, Scope(self._outer), self._outer, self._ctes
+        )
         source.set("this", first)
         joins = tree.args.get("joins") or []
-        self._scope = self._binding.joins(
-            first, joins, scope, None, self._outer, self._ctes
-        )
+        self._scope = self._binding.joins(first, joins, scope, None, self._outer, self._ctes)
         # The joins are the SELECT's, as sqlglot has it.
         first.args.pop("joins", None)
         tree.set("joins", joins)
@@ -365,9 +391,7 @@ class _Select:
         return self._tree.expressions[place - 1].this.copy()
 
     def _place(self, item: sge.Expression) -> int | None:
-        return _output_place(
-            item, self._names, [target.this for target in self._tree.expressions]
-        )
+        return _output_place(item, self._names, [target.this for target in self._tree.expressions])
 
 
 def _output_place(

@@ -15,8 +15,8 @@ from pglast import ast
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
 
-from .sql_catalogue import FUNCTIONS, OPERATORS, Signature
-from .sql_nodes import fields
+from .catalogue import FUNCTIONS, OPERATORS, Signature
+from .nodes import fields
 
 UNKNOWN = "unknown"
 
@@ -78,7 +78,7 @@ _IMPLICIT = {
     "time": "interval",
 }
 _EXPLICIT = {
-    **{name: _CATEGORIES["N"] for name in _CATEGORIES["N"].split()},
+    **dict.fromkeys(_CATEGORIES["N"].split(), _CATEGORIES["N"]),
     "int4": f"{_CATEGORIES['N']} bool",
     "bool": "int4",
     "date": "timestamp timestamptz",
@@ -217,10 +217,14 @@ def _category(kind: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """The overload that a call means: the types to cast its arguments to, and its result's."""
+    """The overload that a call means: the types to cast its arguments to, and its result's.
+
+    :param exact: how many arguments are of just the type that it declares
+    """
 
     arguments: tuple[str, ...]
     result: str
+    exact: int = 0
 
 
 def function(called: str, kinds: Sequence[str]) -> Call:
@@ -253,9 +257,9 @@ def _choose(signatures: Iterable[Signature], kinds: Sequence[str]) -> Call | Non
     """PostgreSQL's choice among overloads, by exact matches, then by preferred types."""
     found = [call for call in (_fit(signature, kinds) for signature in signatures) if call]
     if len(found) > 1:
-        found = _best(found, lambda call: _matches(call, kinds))
+        found = _best(found, lambda call: call.exact)
     if len(found) > 1:
-        found = _best(found, lambda call: _matches(call, kinds) + _preferences(call, kinds))
+        found = _best(found, lambda call: call.exact + _preferences(call, kinds))
     if len(found) > 1 and UNKNOWN in kinds:
         found = _by_literals(found, kinds)
     if len(found) > 1:
@@ -265,16 +269,14 @@ def _choose(signatures: Iterable[Signature], kinds: Sequence[str]) -> Call | Non
             alike = [call for call in found if all(implicit(assumed, a) for a in call.arguments)]
             same = [call for call in alike if set(call.arguments) == {assumed}]
             found = same or alike
-    return found[0] if len(found) == 1 else None
+    if len({call.arguments for call in found}) > 1:
+        return None
+    return found[0] if found else None
 
 
 def _best(calls: list[Call], score: Any) -> list[Call]:
     most = max(map(score, calls))
     return [call for call in calls if score(call) == most]
-
-
-def _matches(call: Call, kinds: Sequence[str]) -> int:
-    return sum(kind == argument for kind, argument in zip(kinds, call.arguments, strict=True))
 
 
 def _preferences(call: Call, kinds: Sequence[str]) -> int:
@@ -327,7 +329,8 @@ def _fit(signature: Signature, kinds: Sequence[str]) -> Call | None:
         result = _filled(result, element)
     elif result in _ANY_COMPATIBLE:
         result = _filled(result, compatible)
-    return Call(tuple(arguments), result) if result else None
+    exact = sum(kind == wanted for kind, wanted in zip(kinds, declared, strict=True))
+    return Call(tuple(arguments), result, exact) if result else None
 
 
 def _filled(wanted: str, element: str | None) -> str | None:

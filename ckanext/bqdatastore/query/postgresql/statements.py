@@ -15,8 +15,8 @@ from pglast.enums import JoinType, LimitOption, SetOperation, SortByDir, SortByN
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 
-from . import sql_expressions
-from .sql_nodes import fields, identifier, name_of, refused
+from . import expressions
+from .nodes import fields, identifier, name_of, refused
 
 _SET_OPERATIONS: dict[SetOperation, type[sge.SetOperation]] = {
     SetOperation.SETOP_UNION: sge.Union,
@@ -138,21 +138,21 @@ def _with(node: Any) -> sge.With:
     fields(node, "ctes recursive")
     if node.recursive:
         raise InvalidRequest("query", "WITH RECURSIVE is not supported")
-    expressions = []
+    found = []
     for cte in node.ctes:
         fields(cte, "ctename aliascolnames ctematerialized ctequery")
         columns = [identifier(column.sval) for column in cte.aliascolnames or ()]
-        expressions.append(
+        found.append(
             sge.CTE(
                 this=query(cte.ctequery),
                 alias=sge.TableAlias(this=identifier(cte.ctename), columns=columns),
             )
         )
-    names = [cte.alias for cte in expressions]
+    names = [cte.alias for cte in found]
     for name in names:
         if names.count(name) > 1:
             raise InvalidRequest("query", f'WITH query name "{name}" specified more than once')
-    return sge.With(expressions=expressions)
+    return sge.With(expressions=found)
 
 
 def from_item(node: Any) -> sge.Expression:
@@ -234,7 +234,7 @@ def _group(items: Sequence[Any]) -> sge.Group:
 
 def _add_grouping(group: sge.Group, item: Any) -> None:
     if isinstance(item, ast.GroupingSet):
-        grouping = sql_expressions.grouping_set(item, top=True)
+        grouping = expressions.grouping_set(item, top=True)
         key = {sge.Rollup: "rollup", sge.Cube: "cube", sge.GroupingSets: "grouping_sets"}
         group.append(key[type(grouping)], grouping)
     else:
@@ -266,7 +266,7 @@ def _inline_windows(tree: sge.Query, clause: Sequence[Any]) -> None:
     """
     known: dict[str, sge.Window] = {}
     for node in clause:
-        definition = sql_expressions.window(node)
+        definition = expressions.window(node)
         # Of a definition, `name` is its own and `refname` what it builds on.
         _inherit(definition, node.refname, known)
         known[node.name] = definition
@@ -284,11 +284,11 @@ def _inherit(window: sge.Window, name: str | None, known: Mapping[str, sge.Windo
     for key in ("partition_by", "order", "spec"):
         inherited = known[name].args.get(key)
         if inherited and not window.args.get(key):
-            copied = [item.copy() for item in inherited] if key == "partition_by" else inherited.copy()
+            copied = (
+                [item.copy() for item in inherited] if key == "partition_by" else inherited.copy()
+            )
             window.set(key, copied)
 
 
 def expression(node: Any) -> sge.Expression:
-    return sql_expressions.expression(node)
-
-
+    return expressions.expression(node)

@@ -1,0 +1,356 @@
+"""How DuckDB looks for the words of a full-text query: tokens by RE2, stems by its Snowball.
+
+A text is read word by word only where a substring test does not rule a word out already. Both work
+on one column at a time, so on a column of few different values they run once for each of these.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import sqlglot.expressions as sge
+
+
+class Lexeme(Protocol):
+    """A word of the query: see `query.fulltext.Lexeme`."""
+
+    @property
+    def value(self) -> sge.Expression: ...
+    @property
+    def stemmer(self) -> str | None: ...
+    @property
+    def prefix(self) -> bool: ...
+    @property
+    def spellings(self) -> tuple[sge.Expression, ...]: ...
+    @property
+    def stop_words(self) -> tuple[sge.Expression, ...]: ...
+
+
+# What the English stemmer may have put at the end of a stem in place of what the word had there:
+# "flying" -> "fli", "dying" -> "die", "having" -> "have", "ability" -> "abl".
+_ENGLISH_ENDING = "(?:[eiy]+|l)$"
+
+# PostgreSQL keeps no more positions of one lexeme.
+_MOST_POSITIONS = 256
+
+_TEXTS = frozenset(["text", "varchar", "bpchar", "name", "json", "jsonb", "uuid"])
+
+
+class DuckDBFullText:
+    """The part of the dialect that full-text search needs: `query.fulltext.FullTextDialect`."""
+
+    def full_text_value(self, value: sge.Expression, type: str, in_row: bool) -> sge.Expression:
+        if type in _TEXTS:
+            return value
+        if type == "nested":
+            # A composite of two: the value, and a text that is always empty.
+            return _joined_text('{"json":', value, ',"extra":""}') if in_row else value
+        if type in ("float4", "float8"):
+            text = _call("regexp_replace", _text(value), r"\.0$", "")
+            return _call("replace", _call("lower", text), "inf", "infinity")
+        if type == "numeric":
+            # The column's scale is as wide as its widest value: zeros at the end are not the value's.
+            return _call("regexp_replace", _text(value), r"\.0*$|(\.[0-9]*[1-9])0+$", r"\1")
+        if type == "timestamp" and in_row:
+            return _call("replace", _text(value), " ", "T")
+        if type == "timestamptz" and in_row:
+            return _joined_text("", _call("replace", _text(value), " ", "T"), ":00")
+        if type.startswith("_") and in_row:
+            return _text(_call("to_json", value))
+        return _text(value)
+
+    def full_text_lexeme(self, word: sge.Expression, stemmer: str | None) -> sge.Expression:
+        return word if stemmer is None else _stem(word, stemmer)
+
+    def full_text_may_contain(
+        self, text: sge.Expression, lexeme: Lexeme
+    ) -> sge.Expression | None:
+        if lexeme.stemmer is None:
+            needle = lexeme.value.copy()
+        elif lexeme.stemmer == "english":
+            needle = _call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
+        else:
+            return None
+        return _call("contains", _call("lower", text), needle)
+
+    def full_text_tokens(
+        self,
+        text: sge.Expression,
+        token: sge.Expression,
+        address: str,
+        undivided: str,
+        no_token: str | None,
+    ) -> sge.Expression:
+        matches = _call("regexp_extract_all", _call("lower", text.copy()), token)
+        if no_token is not None:
+            matches = _filter(
+                matches, lambda match: sge.not_(_matches(match, no_token)), "_match"
+            )
+
+        def expanded(match: sge.Expression) -> sge.Expression:
+            host = _call("split_part", match.copy(), "/", sge.Literal.number(1))
+            path = _call("substr", match.copy(), _plus(_call("length", host.copy()), 1))
+            joined = _call("rtrim", match.copy(), "-")
+            parts = _call("string_split", joined.copy(), "-")
+            return sge.Case(
+                ifs=[
+                    sge.If(this=_matches(match, address), true=_list(match.copy(), host, path)),
+                    sge.If(
+                        this=sge.and_(
+                            _call("contains", match.copy(), "-"),
+                            sge.not_(_matches(match, undivided)),
+                        ),
+                        true=_call("list_prepend", joined, parts),
+                    ),
+                ],
+                default=_list(match.copy()),
+            )
+
+        several = sge.or_(
+            *(_call("contains", text.copy(), character) for character in ("-", "/"))
+        )
+        return sge.Case(
+            ifs=[
+                sge.If(
+                    this=several, true=_call("flatten", _transform(matches.copy(), expanded, "_match"))
+                )
+            ],
+            default=matches,
+        )
+
+    def full_text_token(self, text: sge.Expression) -> sge.Expression:
+        return sge.Case(
+            ifs=[sge.If(this=text.copy().is_(sge.null()), true=_list())],
+            default=_list(_call("lower", text)),
+        )
+
+    def full_text_joined(self, lists: Sequence[sge.Expression]) -> sge.Expression:
+        return _call("flatten", _list(*(sge.func("coalesce", each, _list()) for each in lists)))
+
+    def full_text_contains(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        if lexeme.prefix or lexeme.stop_words:
+            return sge.GT(this=self.full_text_count(tokens, lexeme), expression=_number(0))
+        if lexeme.stemmer is None:
+            return _call("list_has_any", tokens, _list(*(each.copy() for each in lexeme.spellings)))
+        stem = functools.partial(_stem, language=lexeme.stemmer)
+        return _call(
+            "list_contains", _transform(tokens, stem, "_token"), lexeme.value.copy()
+        )
+
+    def full_text_count(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        return _call("len", _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token"))
+
+    def full_text_positions(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        return _filter(
+            _call("range", _number(1), _plus(_call("len", tokens.copy()), 1)),
+            lambda place: _fits(_call("list_extract", tokens.copy(), place), lexeme),
+            "_position",
+        )
+
+    def full_text_with(
+        self, value: sge.Expression, body: Callable[[sge.Expression], sge.Expression]
+    ) -> sge.Expression:
+        return _call("list_extract", _transform(_list(value), body, "_value"), _number(1))
+
+    def full_text_no_positions(self) -> sge.Expression:
+        return sge.cast(_list(), "BIGINT[]", dialect="duckdb")
+
+    def full_text_shift(self, positions: sge.Expression, distance: int) -> sge.Expression:
+        return _transform(positions, lambda place: _plus(place, distance), "_place")
+
+    def full_text_union(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
+        return _call("list_concat", a, b)
+
+    def full_text_intersection(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
+        return _call("list_intersect", a, b)
+
+    def full_text_difference(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
+        return _filter(
+            a, lambda place: sge.not_(_call("list_contains", b.copy(), place)), "_kept"
+        )
+
+    def full_text_any(self, positions: sge.Expression) -> sge.Expression:
+        return sge.GT(this=_call("len", positions), expression=_number(0))
+
+    def full_text_weight(self, count: sge.Expression) -> sge.Expression:
+        few = [
+            sge.If(this=_number(n), true=_double(sum(1 / each**2 for each in range(1, n + 1))))
+            for n in range(3)
+        ]
+        limited = _call("least", count.copy(), _number(_MOST_POSITIONS))
+        return sge.Case(this=count, ifs=few, default=_sum_of_squares(limited))
+
+    def full_text_prefix_weight(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        def weight(lexemes: sge.Expression) -> sge.Expression:
+            def of_one(one: sge.Expression) -> sge.Expression:
+                same = _filter(
+                    lexemes.copy(),
+                    lambda other: sge.EQ(this=other, expression=one.copy()),
+                    "_other",
+                )
+                return _sum_of_squares(_call("len", same))
+
+            each = _transform(_call("list_distinct", lexemes.copy()), of_one, "_lexeme")
+            return sge.func("coalesce", _call("list_sum", each), _double(0.0))
+
+        found = _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token")
+        if lexeme.stemmer is not None:
+            stem = functools.partial(_stem, language=lexeme.stemmer)
+            found = _transform(found, stem, "_token")
+        return self.full_text_with(found, weight)
+
+    def full_text_proximity(self, positions: Sequence[sge.Expression]) -> sge.Expression:
+        """One less the product, over all pairs of places, of one less the pair's weight."""
+
+        def miss(left: sge.Expression, right: sge.Expression) -> sge.Expression:
+            distance = _call("abs", sge.Sub(this=left, expression=right))
+            # `word_distance` of tsrank.c; the root of both words' weights (0.1 each) and of it.
+            slope = sge.Sub(
+                this=sge.Div(this=distance.copy(), expression=_double(1.5)), expression=_number(2)
+            )
+            curve = sge.Add(
+                this=_double(1.005),
+                expression=sge.Mul(this=_double(0.05), expression=_call("exp", slope)),
+            )
+            near = sge.Div(this=_double(0.1), expression=_call("sqrt", curve))
+            return sge.Case(
+                ifs=[
+                    sge.If(this=sge.EQ(this=distance.copy(), expression=_number(0)), true=_one()),
+                    sge.If(this=sge.GT(this=distance, expression=_number(100)), true=_one()),
+                ],
+                default=sge.Sub(this=_one(), expression=near),
+            )
+
+        def misses(left: sge.Expression, right: sge.Expression) -> sge.Expression:
+            return _call(
+                "flatten",
+                _transform(
+                    left.copy(),
+                    lambda first: _transform(
+                        right.copy(), lambda second: miss(first, second), "_second"
+                    ),
+                    "_first",
+                ),
+            )
+
+        def of_all(lists: sge.Expression) -> sge.Expression:
+            places = [
+                _call("list_extract", lists.copy(), _number(number + 1))
+                for number in range(len(positions))
+            ]
+            pairs = itertools.combinations(places, 2)
+            return sge.Sub(
+                this=_one(),
+                expression=_call(
+                    "list_product", _call("flatten", _list(*(misses(*pair) for pair in pairs)))
+                ),
+            )
+
+        return sge.func(
+            "coalesce", self.full_text_with(_list(*positions), of_all), _double(0.0)
+        )
+
+
+def _fits(token: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    """Whether a token has the lexeme."""
+    if lexeme.stemmer is None:
+        if lexeme.prefix:
+            return _call("starts_with", token, lexeme.value.copy())
+        return sge.In(this=token, expressions=[each.copy() for each in lexeme.spellings])
+    stem = _stem(token.copy(), lexeme.stemmer)
+    if lexeme.prefix:
+        return _call("starts_with", stem, lexeme.value.copy())
+    same = sge.EQ(this=stem, expression=lexeme.value.copy())
+    if not lexeme.stop_words:
+        return same
+    stopped = sge.In(this=token, expressions=[each.copy() for each in lexeme.stop_words])
+    return sge.and_(same, sge.not_(stopped))
+
+
+def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
+    return sge.Anonymous(
+        this=name,
+        expressions=[
+            sge.Literal.string(argument) if isinstance(argument, str) else argument
+            for argument in arguments
+        ],
+    )
+
+
+def _transform(
+    values: sge.Expression,
+    body: Callable[[sge.Expression], sge.Expression],
+    variable: str,
+) -> sge.Expression:
+    return _call("list_transform", values, _lambda(body, variable))
+
+
+def _filter(
+    values: sge.Expression,
+    body: Callable[[sge.Expression], sge.Expression],
+    variable: str,
+) -> sge.Expression:
+    return _call("list_filter", values, _lambda(body, variable))
+
+
+def _lambda(
+    body: Callable[[sge.Expression], sge.Expression], variable: str
+) -> sge.Lambda:
+    # No field begins with "_", so the variable hides no column.
+    return sge.Lambda(
+        this=body(sge.column(variable)),
+        expressions=[sge.to_identifier(variable)],
+    )
+
+
+def _stem(word: sge.Expression, language: str) -> sge.Expression:
+    return _call("stem", word, language)
+
+
+def _matches(text: sge.Expression, pattern: str) -> sge.Expression:
+    return _call("regexp_matches", text.copy(), pattern)
+
+
+def _text(value: sge.Expression) -> sge.Expression:
+    return sge.cast(value, "VARCHAR", dialect="duckdb")
+
+
+def _joined_text(before: str, value: sge.Expression, after: str) -> sge.Expression:
+    """The three as one text; null for a null."""
+    start = sge.DPipe(this=sge.Literal.string(before), expression=value)
+    return sge.paren(sge.DPipe(this=start, expression=sge.Literal.string(after)))
+
+
+def _list(*values: sge.Expression) -> sge.Expression:
+    return sge.Array(expressions=list(values))
+
+
+def _number(value: int) -> sge.Expression:
+    return sge.Literal.number(value)
+
+
+def _plus(value: sge.Expression, number: int) -> sge.Expression:
+    return sge.Add(this=value, expression=_number(number))
+
+
+def _double(value: float) -> sge.Expression:
+    return sge.cast(sge.Literal.number(repr(float(value))), "DOUBLE", dialect="duckdb")
+
+
+def _one() -> sge.Expression:
+    return _double(1.0)
+
+
+def _sum_of_squares(count: sge.Expression) -> sge.Expression:
+    """`1/1 + 1/4 + ... + 1/count^2`"""
+    terms = _transform(
+        _call("range", _number(1), _plus(count, 1)),
+        lambda place: sge.Div(
+            this=_one(), expression=sge.paren(sge.Mul(this=place, expression=place.copy()))
+        ),
+        "_term",
+    )
+    return sge.func("coalesce", _call("list_sum", terms), _double(0.0))

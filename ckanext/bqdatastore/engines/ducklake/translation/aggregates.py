@@ -1,0 +1,228 @@
+"""PostgreSQL's aggregate and window functions in DuckDB's words.
+
+Each is a call, which FILTER, WITHIN GROUP and OVER are put around, and a finish for what comes of
+it: mostly the cast to the type that PostgreSQL gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sqlglot.expressions as sge
+
+from .casts import as_text
+from .functions import numeric
+from .json_functions import as_json
+from .terms import (
+    INTEGERS,
+    Expression,
+    cast,
+    decimal,
+    fn,
+    joined,
+    kind,
+    unsupported,
+)
+
+Finish = Callable[[Expression], Expression]
+
+
+def _as_it_is(tree: Expression) -> Expression:
+    return tree
+
+
+def _cast(to: str) -> Finish:
+    return lambda tree: cast(tree, to)
+
+
+def _sum(source: str) -> Finish:
+    if source == "interval":
+        raise unsupported("sums of intervals")
+    if source == "int8":
+        return lambda tree: cast(tree, decimal(38, 0))
+    if source in INTEGERS:
+        return _cast("int8")
+    return _cast("float4") if source == "float4" else _as_it_is
+
+
+def _mean(source: str) -> Finish:
+    if source == "interval":
+        raise unsupported("averages of intervals")
+    return _as_it_is if source in ("float4", "float8") else numeric
+
+
+def _finish(name: str, source: str) -> Finish:
+    if name == "sum":
+        return _sum(source)
+    if name in _MEANS:
+        return _mean(source)
+    return _cast(_TYPES[name]) if name in _TYPES else _as_it_is
+
+
+_MEANS = frozenset(
+    ["avg", "stddev", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance"]
+)
+_TYPES = {"ntile": "int4", "regr_count": "int8", "grouping": "int4", "bool_and": "bool"}
+
+_NAMES = {
+    "array_agg": "list",
+    "every": "bool_and",
+}
+
+AGGREGATES = frozenset(
+    [
+        "any_value",
+        "array_agg",
+        "avg",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "bool_and",
+        "bool_or",
+        "corr",
+        "count",
+        "covar_pop",
+        "covar_samp",
+        "cume_dist",
+        "dense_rank",
+        "every",
+        "first_value",
+        "grouping",
+        "json_agg",
+        "json_object_agg",
+        "jsonb_agg",
+        "jsonb_object_agg",
+        "lag",
+        "last_value",
+        "lead",
+        "max",
+        "min",
+        "mode",
+        "nth_value",
+        "ntile",
+        "percent_rank",
+        "percentile_cont",
+        "percentile_disc",
+        "rank",
+        "regr_avgx",
+        "regr_avgy",
+        "regr_count",
+        "regr_intercept",
+        "regr_r2",
+        "regr_slope",
+        "regr_sxx",
+        "regr_sxy",
+        "regr_syy",
+        "row_number",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "string_agg",
+        "sum",
+        "var_pop",
+        "var_samp",
+        "variance",
+    ]
+)
+"""Functions over many rows, by PostgreSQL's names."""
+
+
+def aggregate(name: str, arguments: Sequence[Expression]) -> tuple[Expression, Finish]:
+    """The call, and what its result goes through.
+
+    :param arguments: translated; one may be a `Distinct` or an `Order`
+    """
+    if name in ("json_agg", "jsonb_agg"):
+        return _on_value(arguments, "list", _json_value), _json_list
+    if name in ("json_object_agg", "jsonb_object_agg"):
+        return _object_members(*arguments), _json_object
+    arguments = _distinct_first(arguments)
+    first = _value(arguments[0]) if arguments else None
+    finish = _finish(name, kind(first) if first is not None else "")
+    return fn(_NAMES.get(name, name), *arguments), finish
+
+
+def _distinct_first(arguments: Sequence[Expression]) -> list[Expression]:
+    """`DISTINCT` before the first argument only: with more, sqlglot would make one tuple."""
+    *rest, last = arguments or [None]
+    if last is None:
+        return []
+    inner = last.this if isinstance(last, sge.Order) else last
+    if not isinstance(inner, sge.Distinct) or len(inner.expressions) == 1:
+        return list(arguments)
+    first, *others = inner.expressions
+    if isinstance(last, sge.Order):
+        last.set("this", others[-1])
+        others[-1] = last
+    return [sge.Distinct(expressions=[first]), *others]
+
+
+def ordered_set(
+    name: str, arguments: Sequence[Expression], ordered: Sequence[sge.Ordered]
+) -> tuple[Expression, Finish]:
+    """A call of an ordered-set aggregate.
+
+    :param ordered: what is in its `WITHIN GROUP (ORDER BY ...)`
+    """
+    if name not in _ORDERED_SETS or len(ordered) != 1:
+        raise unsupported(f"{name} WITHIN GROUP")
+    value = ordered[0].this
+    if name == "mode":
+        # The first of the most frequent, in the order asked for.
+        return fn("mode", sge.Order(this=value, expressions=[ordered[0]])), _as_it_is
+    fraction = arguments[0]
+    if kind(fraction).startswith("_"):
+        raise unsupported("percentiles by an array of fractions")
+    if ordered[0].args.get("desc"):
+        fraction = sge.Neg(this=fraction)
+    return fn(_ORDERED_SETS[name], value, fraction), _as_it_is
+
+
+_ORDERED_SETS = {
+    "mode": "mode",
+    "percentile_cont": "quantile_cont",
+    "percentile_disc": "quantile_disc",
+}
+
+
+def _value(argument: Expression) -> Expression:
+    while isinstance(argument, (sge.Order, sge.Distinct)):
+        argument = argument.this if isinstance(argument, sge.Order) else argument.expressions[0]
+    return argument
+
+
+def _on_value(
+    arguments: Sequence[Expression], name: str, change: Callable[[Expression], Expression]
+) -> Expression:
+    argument = arguments[0]
+    if isinstance(argument, sge.Order) and not isinstance(argument.this, sge.Distinct):
+        argument.set("this", change(argument.this))
+        return fn(name, argument)
+    if isinstance(argument, (sge.Order, sge.Distinct)):
+        raise unsupported("json_agg with DISTINCT")
+    return fn(name, change(argument))
+
+
+def _json_value(value: Expression) -> Expression:
+    null = cast(sge.Literal.string("null"), sge.DataType(this=sge.DType.JSON))
+    return fn("coalesce", as_json(value, kind(value)), null)
+
+
+def _json_list(tree: Expression) -> Expression:
+    return cast(fn("to_json", tree), "text")
+
+
+def _object_members(key: Expression, value: Expression) -> Expression:
+    """The members of a JSON object as text: DuckDB's own aggregate takes no ORDER BY or FILTER."""
+    plain = value.this if isinstance(value, sge.Order) else value
+    name = cast(fn("to_json", as_text(key, kind(key))), "text")
+    member = joined([name, sge.Literal.string(":"), cast(_json_value(plain), "text")])
+    comma: Expression = sge.Literal.string(",")
+    if isinstance(value, sge.Order):
+        value.set("this", comma)
+        comma = value
+    return fn("string_agg", member, comma)
+
+
+def _json_object(tree: Expression) -> Expression:
+    return joined([sge.Literal.string("{"), tree, sge.Literal.string("}")])

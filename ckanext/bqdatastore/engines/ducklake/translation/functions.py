@@ -1,0 +1,612 @@
+"""PostgreSQL's scalar functions in DuckDB's words: tables from a name to what builds its call.
+
+A builder gets the translated arguments, which still carry their PostgreSQL types. A name that is
+in no table is called the same in both and gives the same type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import sqlglot.expressions as sge
+
+from . import literals
+from .casts import as_text, convert
+from .json_functions import JSON_FUNCTIONS
+from .terms import (
+    FLOATS,
+    SCALE,
+    Expression,
+    cast,
+    constant,
+    decimal,
+    each,
+    element,
+    fails,
+    fn,
+    is_null,
+    joined,
+    kind,
+    op,
+    operand,
+    stored,
+    text_of,
+    unsupported,
+    when,
+    whole_number,
+)
+from .time_functions import TIME_FUNCTIONS
+
+Arguments = Sequence[Expression]
+Builder = Callable[[Arguments], Expression]
+
+_LONGEST_TEXT = 10_000_000
+"""Characters that `repeat`, `lpad` and `rpad` may make, so that a short query fills no memory."""
+
+
+def scalar(name: str, arguments: Arguments) -> Expression:
+    """A call of PostgreSQL's function `name`, in DuckDB's words."""
+    builder = _BUILDERS.get(name)
+    if builder is not None:
+        return builder(arguments)
+    if name in _SAME:
+        return fn(_SAME[name], *arguments)
+    return fn(name, *arguments)
+
+
+def numeric(tree: Expression) -> Expression:
+    """A float that stands for a `numeric`, by the fewest digits that tell it apart."""
+    return cast(cast(tree, "text"), decimal(38, SCALE))
+
+
+def output(value: Expression) -> Expression:
+    """`value` as PostgreSQL's output function writes it, which for booleans is `t` and `f`."""
+    if kind(value) == "bool":
+        return shown_bool(value)
+    return as_text(value, kind(value))
+
+
+def shown_bool(value: Expression) -> Expression:
+    return when((value, "t"), (sge.Not(this=operand(value.copy())), "f"), otherwise=sge.Null())
+
+
+def _in_float(name: str) -> Builder:
+    """A function that DuckDB has for doubles only: a `numeric` goes there and comes back."""
+
+    def build(arguments: Arguments) -> Expression:
+        if not any(kind(argument) == "numeric" for argument in arguments):
+            return fn(name, *arguments)
+        return numeric(fn(name, *(cast(argument, "float8") for argument in arguments)))
+
+    return build
+
+
+def _typed(name: str, to: str) -> Builder:
+    return lambda arguments: cast(fn(name, *arguments), to)
+
+
+def _degrees(name: str) -> Builder:
+    return lambda arguments: fn(name, fn("radians", arguments[0]))
+
+
+def _in_degrees(name: str) -> Builder:
+    return lambda arguments: fn("degrees", fn(name, arguments[0]))
+
+
+def _round(arguments: Arguments) -> Expression:
+    if kind(arguments[0]) in FLOATS:
+        return fn("round_even", arguments[0], 0)
+    return _digits("round", arguments)
+
+
+def _trunc(arguments: Arguments) -> Expression:
+    if len(arguments) == 1:
+        return fn("trunc", arguments[0])
+    return _digits("trunc", arguments)
+
+
+def _digits(name: str, arguments: Arguments) -> Expression:
+    if len(arguments) == 2 and whole_number(arguments[1]) is None:
+        raise unsupported(f"{name}(numeric, n) with an n that is not a constant")
+    return fn(name, *arguments)
+
+
+def _sign(arguments: Arguments) -> Expression:
+    value = arguments[0]
+    if kind(value) == "numeric":
+        return cast(fn("sign", value), decimal(1, 0))
+    return cast(fn("sign", value), "float8")
+
+
+def _div(arguments: Arguments) -> Expression:
+    a, b = arguments
+    exact = op(sge.Sub, a, op(sge.Mod, a, b))
+    quotient = op(sge.Div, cast(exact, "float8"), cast(b.copy(), "float8"))
+    return nonzero(b, cast(quotient, decimal(38, 0)))
+
+
+def _mod(arguments: Arguments) -> Expression:
+    return nonzero(arguments[1], op(sge.Mod, *arguments))
+
+
+def nonzero(divisor: Expression, result: Expression) -> Expression:
+    """`result`, or PostgreSQL's error where the divisor is zero."""
+    value = divisor
+    while isinstance(value, (sge.Paren, sge.Cast)):
+        value = value.this
+    if isinstance(value, sge.Neg):
+        value = value.this
+    if isinstance(value, sge.Literal) and re.search("[1-9]", value.name):
+        return result
+    return when((op(sge.EQ, divisor.copy(), 0), fails("division by zero")), otherwise=result)
+
+
+def _log(arguments: Arguments) -> Expression:
+    return _in_float("log")(arguments)
+
+
+def _width_bucket(arguments: Arguments) -> Expression:
+    if len(arguments) != 4:
+        raise unsupported("width_bucket with an array")
+    value, low, high, count = arguments
+    step = op(
+        sge.Div,
+        op(sge.Mul, cast(op(sge.Sub, value, low), "float8"), count),
+        cast(op(sge.Sub, high, low), "float8"),
+    )
+    rising, falling = op(sge.LT, low, high), op(sge.GT, low, high)
+
+    def both(first: Expression, second: Expression) -> Expression:
+        return op(sge.And, first, second)
+
+    return when(
+        (op(sge.LTE, count, 0), fails("count must be greater than zero")),
+        (op(sge.EQ, low, high), fails("lower bound cannot equal upper bound")),
+        (both(rising, op(sge.LT, value, low)), 0),
+        (both(rising.copy(), op(sge.GTE, value, high)), op(sge.Add, count, 1)),
+        (both(falling, op(sge.GT, value, low)), 0),
+        (both(falling.copy(), op(sge.LTE, value, high)), op(sge.Add, count, 1)),
+        otherwise=cast(op(sge.Add, cast(fn("floor", step), "int4"), 1), "int4"),
+    )
+
+
+def _substring(arguments: Arguments) -> Expression:
+    value, start, *rest = arguments
+    if kind(start) == "text":
+        if rest:
+            raise unsupported("substring with an SQL pattern")
+        return _regexp_part(value, constant(start, "a regular expression"), "")
+    return _characters(value, start, *rest)
+
+
+def _characters(value: Expression, start: Expression, *rest: Expression) -> Expression:
+    """From a place on, perhaps so many; places before the first count, but hold nothing."""
+    first = whole_number(start)
+    if first is not None and first >= 1:
+        if not rest:
+            return fn("substring", value, start)
+        length = whole_number(rest[0])
+        if length is not None and length >= 0:
+            return fn("substring", value, start, rest[0])
+    begin = fn("greatest", start, 1)
+    if not rest:
+        return fn("substring", value, begin)
+    end = fn("greatest", op(sge.Add, cast(start.copy(), "int8"), rest[0]), 1)
+    return when(
+        (op(sge.LT, rest[0].copy(), 0), fails("negative substring length not allowed")),
+        otherwise=fn("substring", value, begin, op(sge.Sub, end, begin.copy())),
+    )
+
+
+def _overlay(arguments: Arguments) -> Expression:
+    value, new, start, *rest = arguments
+    length = rest[0] if rest else fn("length", new.copy())
+    head = _characters(value, sge.Literal.number(1), op(sge.Sub, start, 1))
+    tail = _characters(value.copy(), op(sge.Add, start.copy(), length))
+    return joined([head, new, tail])
+
+
+def _short_enough(length: Expression, result: Expression) -> Expression:
+    known = whole_number(length)
+    if known is not None and known <= _LONGEST_TEXT // 100:
+        return result
+    return when(
+        (op(sge.GT, length, _LONGEST_TEXT), fails("requested length too large")), otherwise=result
+    )
+
+
+def _repeat(arguments: Arguments) -> Expression:
+    value, count = arguments
+    length = op(sge.Mul, cast(fn("length", value.copy()), "int8"), count.copy())
+    return when(
+        (op(sge.GT, length, _LONGEST_TEXT), fails("requested length too large")),
+        otherwise=fn("repeat", value, cast(count, "int8")),
+    )
+
+
+def _padded(name: str) -> Builder:
+    def build(arguments: Arguments) -> Expression:
+        value, length = arguments[:2]
+        fill = arguments[2] if len(arguments) == 3 else sge.Literal.string(" ")
+        result: Expression = fn(name, value, length, fill)
+        if text_of(fill) is None or not text_of(fill):
+            cut = fn("left", value.copy(), fn("greatest", length.copy(), 0))
+            result = when((op(sge.EQ, fill.copy(), ""), cut), otherwise=result)
+        return _short_enough(length.copy(), result)
+
+    return build
+
+
+def _split_part(arguments: Arguments) -> Expression:
+    value, delimiter, place = arguments
+    result = fn("split_part", *arguments)
+    if whole_number(place) == 0:
+        return fails("field position must not be zero")
+    if text_of(delimiter):
+        return result
+    whole = fn(
+        "if", sge.In(this=place.copy(), expressions=[*map(_number, (1, -1))]), value.copy(), ""
+    )
+    return when((op(sge.EQ, delimiter.copy(), ""), whole), otherwise=result)
+
+
+def _number(value: int) -> Expression:
+    return sge.Literal.number(value)
+
+
+def _initcap(arguments: Arguments) -> Expression:
+    words = fn("regexp_extract_all", fn("lower", arguments[0]), r"[\p{L}\p{N}]+|[^\p{L}\p{N}]+")
+    word = element("w")
+    risen = op(sge.DPipe, fn("upper", fn("left", word, 1)), fn("substring", word.copy(), 2))
+    return fn("array_to_string", each(words, "w", risen), "")
+
+
+def _to_hex(arguments: Arguments) -> Expression:
+    digits = 8 if kind(arguments[0]) == "int4" else 16
+    return fn("lower", fn("right", fn("to_hex", arguments[0]), digits))
+
+
+def _concat(arguments: Arguments) -> Expression:
+    return fn("concat", "", *map(output, arguments))
+
+
+def _concat_ws(arguments: Arguments) -> Expression:
+    return fn("concat_ws", arguments[0], *map(output, arguments[1:]))
+
+
+def _format(arguments: Arguments) -> Expression:
+    """`format` by a constant: `%s` and `%L`, one argument after the other."""
+    pattern, values = constant(arguments[0], "format() by a format"), list(arguments[1:])
+    parts: list[Expression] = []
+    for text, place in re.findall(r"([^%]+)|%(.?)", pattern):
+        if text or place == "%":
+            parts.append(sge.Literal.string(text or "%"))
+            continue
+        if place not in ("s", "L"):
+            raise unsupported(f"format() with %{place}")
+        if not values:
+            return fails("too few arguments for format()")
+        value = output(values.pop(0))
+        empty = "" if place == "s" else "NULL"
+        parts.append(fn("coalesce", _quoted(value) if place == "L" else value, empty))
+    return joined(parts) if parts else sge.Literal.string("")
+
+
+def _quoted(text: Expression) -> Expression:
+    plain = joined(
+        [sge.Literal.string("'"), fn("replace", text, "'", "''"), sge.Literal.string("'")]
+    )
+    escaped = fn("replace", fn("replace", text.copy(), "\\", "\\\\"), "'", "''")
+    return when(
+        (
+            op(sge.GT, fn("strpos", text.copy(), "\\"), 0),
+            joined([sge.Literal.string("E'"), escaped, sge.Literal.string("'")]),
+        ),
+        otherwise=plain,
+    )
+
+
+def _quote_literal(arguments: Arguments) -> Expression:
+    return _quoted(as_text(arguments[0], kind(arguments[0])))
+
+
+def _quote_nullable(arguments: Arguments) -> Expression:
+    return fn("coalesce", _quote_literal(arguments), "NULL")
+
+
+def regexp_options(flags: str) -> str:
+    """DuckDB's options for PostgreSQL's flags: there `.` matches a newline unless told not to."""
+    if set(flags) - set("gicn"):
+        raise unsupported(f'regular expression flags "{flags}"')
+    options = "i" if "i" in flags else ""
+    return options + ("m" if "n" in flags else "s") + ("g" if "g" in flags else "")
+
+
+def _pattern(tree: Expression) -> Expression:
+    """A regular expression for RE2; one that is not constant is taken as it comes."""
+    text = text_of(tree)
+    return tree if text is None else sge.Literal.string(literals.regex(text))
+
+
+def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
+    return fn("regexp_matches", value, _pattern(pattern), regexp_options(flags).replace("g", ""))
+
+
+def _regexp_like(arguments: Arguments) -> Expression:
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    return matches(arguments[0], arguments[1], flags)
+
+
+def _regexp_replace(arguments: Arguments) -> Expression:
+    value, pattern, replacement, *rest = arguments
+    if len(rest) > 1 or (rest and kind(rest[0]) != "text"):
+        raise unsupported("regexp_replace with a start or a count")
+    flags = constant(rest[0], "flags") if rest else ""
+    new = constant(replacement, "a replacement")
+    # `\&` is the whole match; RE2 says `\0`.
+    new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
+    return fn("regexp_replace", value, _pattern(pattern), new, regexp_options(flags))
+
+
+def _groups(pattern: str) -> int:
+    """How many parts of a regular expression are captured."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
+    return len(re.findall(r"\((?!\?)", bare))
+
+
+def _regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
+    """The first captured part of the first match, or all of it; NULL where nothing matches."""
+    text = literals.regex(pattern)
+    options = regexp_options(flags).replace("g", "")
+    part = fn("regexp_extract", value, text, min(_groups(text), 1), options)
+    return when(
+        (fn("regexp_matches", value.copy(), text, options), part),
+        otherwise=cast(sge.Null(), "text"),
+    )
+
+
+def _regexp_match(arguments: Arguments) -> Expression:
+    value, pattern = arguments[0], literals.regex(constant(arguments[1], "a regular expression"))
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    options = regexp_options(flags)
+    count = _groups(pattern)
+    places = range(1, count + 1) if count else (0,)
+    parts = [fn("regexp_extract", value.copy(), pattern, place, options) for place in places]
+    return when(
+        (fn("regexp_matches", value.copy(), pattern, options), fn("list_value", *parts)),
+        otherwise=cast(sge.Null(), "_text"),
+    )
+
+
+def _regexp_count(arguments: Arguments) -> Expression:
+    if len(arguments) != 2:
+        raise unsupported("regexp_count with a start or flags")
+    return cast(
+        fn("len", fn("regexp_extract_all", arguments[0], _pattern(arguments[1]), 0, "s")), "int4"
+    )
+
+
+def _regexp_substr(arguments: Arguments) -> Expression:
+    if len(arguments) != 2:
+        raise unsupported("regexp_substr with a start or flags")
+    pattern = literals.regex(constant(arguments[1], "a regular expression"))
+    return when(
+        (
+            fn("regexp_matches", arguments[0], pattern, "s"),
+            fn("regexp_extract", arguments[0].copy(), pattern, 0, "s"),
+        ),
+        otherwise=cast(sge.Null(), "text"),
+    )
+
+
+def _regexp_split(arguments: Arguments) -> Expression:
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    return fn("string_split_regex", arguments[0], _pattern(arguments[1]), regexp_options(flags))
+
+
+def _length(array: Expression) -> Expression:
+    return cast(fn("len", array), "int4")
+
+
+def _array_length(arguments: Arguments) -> Expression:
+    array, dimension = arguments
+    length = fn("nullif", _length(array), 0)
+    if whole_number(dimension) == 1:
+        return length
+    return when((op(sge.EQ, dimension, 1), length), otherwise=cast(sge.Null(), "int4"))
+
+
+def _array_lower(arguments: Arguments) -> Expression:
+    array, dimension = arguments
+    there = op(sge.And, op(sge.EQ, dimension, 1), op(sge.GT, fn("len", array), 0))
+    return when((there, cast(_number(1), "int4")), otherwise=cast(sge.Null(), "int4"))
+
+
+def _array_ndims(arguments: Arguments) -> Expression:
+    there = op(sge.GT, fn("len", arguments[0]), 0)
+    return when((there, cast(_number(1), "int4")), otherwise=cast(sge.Null(), "int4"))
+
+
+def _same(one: Expression, other: Expression) -> Expression:
+    return op(sge.NullSafeEQ, one, other)
+
+
+def _array_position(arguments: Arguments) -> Expression:
+    if len(arguments) != 2:
+        raise unsupported("array_position with a start")
+    return cast(fn("list_position", *arguments), "int4")
+
+
+def _array_positions(arguments: Arguments) -> Expression:
+    array, wanted = arguments
+    places = fn("range", 1, op(sge.Add, fn("len", array), 1))
+    test = _same(fn("list_extract", array.copy(), element("i")), wanted)
+    return cast(_filtered(places, "i", test), stored("_int4"))
+
+
+def _filtered(array: Expression, name: str, test: Expression) -> Expression:
+    return fn("list_filter", array, sge.Lambda(this=test, expressions=[sge.to_identifier(name)]))
+
+
+def _array_remove(arguments: Arguments) -> Expression:
+    array, unwanted = arguments
+    return _filtered(array, "x", op(sge.NullSafeNEQ, element("x"), unwanted))
+
+
+def _array_replace(arguments: Arguments) -> Expression:
+    array, old, new = arguments
+    chosen = when((_same(element("x"), old), new), otherwise=element("x"))
+    return each(array, "x", chosen)
+
+
+def _array_to_string(arguments: Arguments) -> Expression:
+    array, separator, *rest = arguments
+    value = element("x")
+    name = kind(array)[1:]
+    text = shown_bool(value) if name == "bool" else as_text(value, name)
+    if rest:
+        text = fn("coalesce", text, rest[0])
+    result = fn("array_to_string", each(array, "x", text), separator)
+    # DuckDB gives an empty list no text.
+    return when(
+        (is_null(array.copy()), cast(sge.Null(), "text")), otherwise=fn("coalesce", result, "")
+    )
+
+
+def _string_to_array(arguments: Arguments) -> Expression:
+    value, separator, *rest = arguments
+    parts: Expression = fn("string_split", value, separator)
+    if isinstance(separator, sge.Cast) and isinstance(separator.this, sge.Null):
+        parts = fn("string_split", value, "")
+    elif text_of(separator) == "":
+        parts = fn("list_value", value)
+    elif text_of(separator) is None:
+        raise unsupported("string_to_array with a separator that is not a constant")
+    if rest:
+        parts = each(parts, "x", fn("nullif", element("x"), rest[0]))
+    empty = cast(fn("list_value"), stored("_text"))
+    missing = (is_null(value.copy()), cast(sge.Null(), stored("_text")))
+    return when(missing, (op(sge.EQ, value.copy(), ""), empty), otherwise=parts)
+
+
+def _array_fill(arguments: Arguments) -> Expression:
+    value, lengths, *rest = arguments
+    if rest:
+        raise unsupported("array_fill with lower bounds")
+    count = fn("list_extract", lengths, 1)
+    checked = when(
+        (op(sge.NEQ, fn("len", lengths.copy()), 1), fails("only one dimension is supported")),
+        (op(sge.GT, count, 100_000), fails("array size exceeds the maximum allowed")),
+        otherwise=count.copy(),
+    )
+    return each(fn("range", cast(checked, "int8")), "x", value)
+
+
+def _concat_arrays(arguments: Arguments) -> Expression:
+    one, other = arguments
+    both = fn("list_concat", one, other)
+    return when(
+        (op(sge.And, is_null(one.copy()), is_null(other.copy())), sge.Null()), otherwise=both
+    )
+
+
+def _count_nulls(wanted: bool) -> Builder:
+    def build(arguments: Arguments) -> Expression:
+        total: Expression = sge.Literal.number(0)
+        for argument in arguments:
+            total = op(sge.Add, total, fn("if", is_null(argument), *((1, 0) if wanted else (0, 1))))
+        return cast(total, "int4")
+
+    return build
+
+
+def _text(arguments: Arguments) -> Expression:
+    return convert(arguments[0], kind(arguments[0]), "text")
+
+
+_SAME: dict[str, str] = {
+    "atan2": "atan2",
+    "array_reverse": "list_reverse",
+    "array_prepend": "list_prepend",
+    "array_append": "list_append",
+    "ceiling": "ceil",
+    "pow": "pow",
+    "btrim": "trim",
+    "position": "strpos",
+}
+"""What DuckDB has under another name."""
+
+_BUILDERS: dict[str, Builder] = {
+    **{name: _in_float(name) for name in ("exp", "ln", "sqrt")},
+    "power": _in_float("pow"),
+    "pow": _in_float("pow"),
+    "log": _log,
+    "log10": _in_float("log"),
+    **{
+        name: _typed(duck, "int4")
+        for name, duck in (
+            ("length", "length"),
+            ("char_length", "length"),
+            ("character_length", "length"),
+            ("octet_length", "strlen"),
+            ("bit_length", "bit_length"),
+            ("strpos", "strpos"),
+            ("position", "strpos"),
+            ("cardinality", "len"),
+            ("array_upper", "len"),
+        )
+    },
+    **{f"{name}d": _degrees(name) for name in ("sin", "cos", "tan", "cot")},
+    **{f"{name}d": _in_degrees(name) for name in ("asin", "acos", "atan")},
+    "round": _round,
+    "trunc": _trunc,
+    "sign": _sign,
+    "div": _div,
+    "mod": _mod,
+    "gcd": lambda arguments: cast(fn("gcd", *arguments), kind(arguments[0])),
+    "lcm": lambda arguments: cast(fn("lcm", *arguments), kind(arguments[0])),
+    "factorial": lambda arguments: cast(
+        fn("factorial", cast(arguments[0], "int4")), decimal(38, 0)
+    ),
+    "width_bucket": _width_bucket,
+    "substring": _substring,
+    "substr": _substring,
+    "overlay": _overlay,
+    "repeat": _repeat,
+    "lpad": _padded("lpad"),
+    "rpad": _padded("rpad"),
+    "split_part": _split_part,
+    "initcap": _initcap,
+    "to_hex": _to_hex,
+    "concat": _concat,
+    "concat_ws": _concat_ws,
+    "format": _format,
+    "quote_literal": _quote_literal,
+    "quote_nullable": _quote_nullable,
+    "regexp_like": _regexp_like,
+    "regexp_replace": _regexp_replace,
+    "regexp_match": _regexp_match,
+    "regexp_count": _regexp_count,
+    "regexp_substr": _regexp_substr,
+    "regexp_split_to_array": _regexp_split,
+    "array_length": _array_length,
+    "array_upper": _array_length,
+    "array_lower": _array_lower,
+    "array_ndims": _array_ndims,
+    "array_cat": _concat_arrays,
+    "array_prepend": lambda arguments: fn("list_prepend", *arguments),
+    "array_append": lambda arguments: fn("list_append", *arguments),
+    "array_position": _array_position,
+    "array_positions": _array_positions,
+    "array_remove": _array_remove,
+    "array_replace": _array_replace,
+    "array_to_string": _array_to_string,
+    "array_fill": _array_fill,
+    "string_to_array": _string_to_array,
+    "num_nulls": _count_nulls(True),
+    "num_nonnulls": _count_nulls(False),
+    "text": _text,
+    **JSON_FUNCTIONS,
+    **TIME_FUNCTIONS,
+}

@@ -1,0 +1,544 @@
+"""Full-text search as trees: which rows a query matches, and how well, as PostgreSQL has it.
+
+There is no index and no second copy of the data: a row's document is made from its columns when
+it is searched. Where stock asks `_full_text @@ query`, the tree asks each column for each word.
+The few things that only an engine can say are methods of its dialect, see `FullTextDialect`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import sqlglot.expressions as sge
+
+from ..model.query import ParameterNames, column
+from . import fulltext_words
+from .fulltext_parser import And, Node, Not, Or, Phrase, Search, Word, parse, stemmer, stop_words
+
+__all__ = ["FullTextDialect", "Lexeme", "Search", "condition", "parse", "rank"]
+
+FieldType = tuple[str, str]
+"""A field's id and the name of its type."""
+
+ROW_LANGUAGE = "english"
+"""The stock trigger makes `_full_text` in PostgreSQL's default configuration, whatever language a
+query is in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lexeme:
+    """A word of the query as a dialect looks for it in a document.
+
+    :param value: the lexeme, a constant expression
+    :param stemmer: the language whose stemmer makes a document's lexemes; None: tokens are lexemes
+    :param prefix: whether a lexeme that begins with `value` will do
+    :param spellings: where tokens are lexemes, what the token pattern may match for this one
+    :param stop_words: tokens which are not in the vector although they may share the lexeme
+    """
+
+    value: sge.Expression
+    stemmer: str | None
+    prefix: bool
+    spellings: tuple[sge.Expression, ...]
+    stop_words: tuple[sge.Expression, ...]
+
+
+class FullTextDialect(Protocol):
+    """What full-text search needs of an engine's dialect.
+
+    Token lists are arrays of text, position lists arrays of integers from 1. Arguments may be
+    used once; whoever needs them twice copies.
+    """
+
+    def full_text_value(self, value: sge.Expression, type: str, in_row: bool) -> sge.Expression:
+        """A value as text: as `row_to_json` shows it in a row, else as a cast to text does."""
+
+    def full_text_lexeme(self, word: sge.Expression, stemmer: str | None) -> sge.Expression:
+        """A word's lexeme."""
+
+    def full_text_may_contain(
+        self, text: sge.Expression, lexeme: Lexeme
+    ) -> sge.Expression | None:
+        """A cheap test which every text with the lexeme passes; None where there is none."""
+
+    def full_text_tokens(
+        self,
+        text: sge.Expression,
+        token: sge.Expression,
+        address: str,
+        undivided: str,
+        no_token: str | None,
+    ) -> sge.Expression:
+        """The tokens of a text, see `fulltext_words`; matches of `no_token` are left out."""
+
+    def full_text_token(self, text: sge.Expression) -> sge.Expression:
+        """The tokens of a text that is one token: itself, none for a null."""
+
+    def full_text_joined(self, lists: Sequence[sge.Expression]) -> sge.Expression:
+        """Token lists one after the other; a null is an empty list."""
+
+    def full_text_contains(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        """Whether the tokens have the lexeme."""
+
+    def full_text_count(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        """How often the lexeme occurs."""
+
+    def full_text_positions(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        """Where in the list the lexeme is."""
+
+    def full_text_with(
+        self, value: sge.Expression, body: Callable[[sge.Expression], sge.Expression]
+    ) -> sge.Expression:
+        """`body` of a value that is computed once."""
+
+    def full_text_no_positions(self) -> sge.Expression:
+        """The empty position list."""
+
+    def full_text_shift(self, positions: sge.Expression, distance: int) -> sge.Expression: ...
+    def full_text_union(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
+    def full_text_intersection(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
+    def full_text_difference(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
+    def full_text_any(self, positions: sge.Expression) -> sge.Expression: ...
+
+    def full_text_weight(self, count: sge.Expression) -> sge.Expression:
+        """`1/1 + 1/4 + ... + 1/count^2`"""
+
+    def full_text_prefix_weight(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+        """The sum of `full_text_weight` over the different lexemes that begin so."""
+
+    def full_text_proximity(self, positions: Sequence[sge.Expression]) -> sge.Expression:
+        """`calc_rank_and` of PostgreSQL for position lists of different lexemes, weights D."""
+
+
+def condition(
+    search: Search,
+    columns: Sequence[FieldType],
+    dialect: FullTextDialect,
+    names: ParameterNames,
+    *,
+    whole_row: bool = True,
+) -> sge.Expression:
+    """Which rows match: `vector @@ query`.
+
+    :param columns: the fields of the document, in order
+    :param whole_row: the document is the row (the stock `_full_text`), not one field alone
+    """
+    if search.tree is None:
+        return sge.false()
+    return _Document(search, columns, dialect, names, whole_row).condition(search.tree)
+
+
+def rank(
+    search: Search,
+    columns: Sequence[FieldType],
+    dialect: FullTextDialect,
+    names: ParameterNames,
+    *,
+    whole_row: bool = True,
+) -> sge.Expression:
+    """How well a matching row matches: `ts_rank(vector, query, 32)`; parameters as `condition`."""
+    if search.tree is None:
+        return _real(sge.Literal.number(0))
+    return _Document(search, columns, dialect, names, whole_row).rank(search.tree)
+
+
+# Types whose every value is one token, and then the characters of all whose text is of a kind.
+_INTEGERS = frozenset(["int2", "int4", "int8", "int", "integer", "smallint", "bigint"])
+_NUMBERS = _INTEGERS | {"float4", "float8", "numeric"}
+_ONE_TOKEN = _NUMBERS | {"bool"}
+_STAMPS = ("infinity", "bc")
+_ALPHABETS: dict[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(_INTEGERS, ("-0123456789", ())),
+    "float4": ("-+.e0123456789", ("nan", "infinity")),
+    "float8": ("-+.e0123456789", ("nan", "infinity")),
+    "numeric": ("-.0123456789", ("nan", "infinity")),
+    "bool": ("", ("true", "false")),
+    "date": ("-0123456789", _STAMPS),
+    "time": ("-+:.0123456789", ()),
+    "timestamp": ("-+:.t0123456789", _STAMPS),
+    "timestamptz": ("-+:.t0123456789", _STAMPS),
+    "uuid": ("-0123456789abcdef", ()),
+}
+"""For a type: the characters of its tokens that are no words, and its words. Other types may have
+any token."""
+
+_INT8 = range(-(2**63), 2**63)
+
+
+def _may_have(type: str, word: Word) -> bool:
+    """Whether a value of the type may have the word among its tokens."""
+    if type not in _ALPHABETS:
+        return True
+    characters, words = _ALPHABETS[type]
+    if fulltext_words.is_word(word.text):
+        # A stem keeps the first two letters of its word.
+        start = word.text[:2]
+        if type == "uuid":
+            return set(start) <= set(characters)
+        return any(each.startswith(start) for each in words)
+    return set(word.text) <= set(characters)
+
+
+def _only_value(type: str, word: Word) -> tuple[object, str] | None:
+    """What a value of a type of numbers must equal to be the word, and the type to bind it as.
+
+    None where no value does. The value is compared as text if that is the type to bind.
+    """
+    if type in _INTEGERS:
+        canonical = re.fullmatch(r"-?[1-9][0-9]*|0", word.text)
+        fits = canonical and int(word.text) in _INT8
+        return (int(word.text), "int8") if fits else None
+    if type == "numeric" and re.fullmatch(r"-?[0-9]+\.[0-9]+", word.text):
+        # Zeros at the end are not kept with the value, so they make no difference here either.
+        return word.text.rstrip("0").rstrip("."), "text"
+    return word.text, "text"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Positions:
+    """Where in the document a part of a phrase ends.
+
+    :param places: position list
+    :param width: how many positions before its end the part begins
+    :param inverted: the part is everywhere but in `places`
+    """
+
+    places: sge.Expression
+    width: int = 0
+    inverted: bool = False
+
+
+class _Document:
+    """The trees for one query over one document."""
+
+    def __init__(
+        self,
+        search: Search,
+        columns: Sequence[FieldType],
+        dialect: FullTextDialect,
+        names: ParameterNames,
+        whole_row: bool,
+    ) -> None:
+        self._columns = columns
+        self._dialect = dialect
+        self._names = names
+        self._whole_row = whole_row
+        self._language = ROW_LANGUAGE if whole_row else search.language
+        self._lexemes: dict[Word, Lexeme] = {}
+        self._pattern = names.bind(fulltext_words.TOKEN)
+
+    # Conditions
+
+    def condition(self, tree: Node) -> sge.Expression:
+        holds = self._holds(tree)
+        if not _has_negation(tree):
+            return holds
+        # The vector of nothing but nulls is null, which matches no query, not even `!word`.
+        given = [sge.not_(column(name).is_(sge.null())) for name, _ in self._columns]
+        return sge.and_(sge.or_(*given), holds)
+
+    def _holds(self, node: Node) -> sge.Expression:
+        if isinstance(node, Word):
+            return self._occurs(node)
+        if isinstance(node, Not):
+            return sge.not_(sge.func("coalesce", self._holds(node.operand), sge.false()))
+        if isinstance(node, And):
+            return sge.and_(self._holds(node.left), self._holds(node.right))
+        if isinstance(node, Or):
+            return sge.or_(self._holds(node.left), self._holds(node.right))
+        return self._phrase_holds(node)
+
+    def _occurs(self, word: Word) -> sge.Expression:
+        tests = [
+            test for name, type in self._columns if (test := self._in_column(word, name, type))
+        ]
+        return sge.or_(*tests) if tests and word.unweighted else sge.false()
+
+    def _in_column(self, word: Word, name: str, type: str) -> sge.Expression | None:
+        """Whether the word is in a column; None where it cannot be."""
+        if not _may_have(type, word):
+            return None
+        if self._is_value(word, type):
+            return self._equals(word, name, type)
+        lexeme = self._lexeme(word)
+        test = self._dialect.full_text_contains(self._tokens(name, type), lexeme)
+        # First a cheaper test, which rules out most values.
+        cheap = self._dialect.full_text_may_contain(self._text(name, type), lexeme)
+        return test if cheap is None else sge.and_(cheap, test)
+
+    def _is_value(self, word: Word, type: str) -> bool:
+        """Whether the word can only be the whole of a value."""
+        return type in _NUMBERS and not word.prefix and not fulltext_words.is_word(word.text)
+
+    def _equals(self, word: Word, name: str, type: str) -> sge.Expression | None:
+        only = _only_value(type, word)
+        if only is None:
+            return None
+        value, bound_as = only
+        own = column(name) if bound_as == "int8" else self._text(name, type)
+        return sge.EQ(this=own, expression=self._names.bind(value, bound_as))
+
+    def _text(self, name: str, type: str) -> sge.Expression:
+        return self._dialect.full_text_value(column(name), type, self._whole_row)
+
+    def _tokens(self, name: str, type: str, counted: bool = False) -> sge.Expression:
+        """A column's tokens.
+
+        :param counted: leave out what takes up no position
+        """
+        return self._dialect.full_text_tokens(
+            self._text(name, type),
+            self._pattern.copy(),
+            fulltext_words.ADDRESS,
+            fulltext_words.UNDIVIDED,
+            fulltext_words.NO_TOKEN if counted else None,
+        )
+
+    def _all_tokens(self) -> sge.Expression:
+        lists = [
+            self._dialect.full_text_token(self._text(name, type))
+            if type in _ONE_TOKEN
+            else self._tokens(name, type, counted=True)
+            for name, type in self._columns
+        ]
+        return self._dialect.full_text_joined(lists)
+
+    def _lexeme(self, word: Word) -> Lexeme:
+        if word not in self._lexemes:
+            self._lexemes[word] = self._new_lexeme(word)
+        return self._lexemes[word]
+
+    def _new_lexeme(self, word: Word) -> Lexeme:
+        text = self._names.bind(word.text)
+        value = self._dialect.full_text_lexeme(text, word.language)
+        # The document's own stemmer, which need not be that of the query.
+        own = stemmer(word.text, self._language)
+        if own is None:
+            others = fulltext_words.spellings(word.text)[1:]
+            return Lexeme(value, None, word.prefix, (value, *self._bound(others)), ())
+        similar = [
+            each
+            for each in sorted(stop_words(word.text, self._language))
+            if _may_share_stem(each, word.text)
+        ]
+        return Lexeme(value, own, word.prefix, (), self._bound(similar))
+
+    def _bound(self, texts: Sequence[str]) -> tuple[sge.Expression, ...]:
+        return tuple(self._names.bind(text) for text in texts)
+
+    # Phrases
+
+    def _phrase_holds(self, node: Phrase) -> sge.Expression:
+        matched = self._dialect.full_text_with(
+            self._all_tokens(), lambda tokens: self._phrase_matches(node, tokens)
+        )
+        # Reading a row's tokens in order is dear: first see that the words are there at all.
+        needed = [self._occurs(word) for word in _required(node)]
+        if not needed:
+            return matched
+        return sge.Case(
+            ifs=[sge.If(this=sge.and_(*needed), true=matched)], default=sge.false()
+        )
+
+    def _phrase_matches(self, node: Phrase, tokens: sge.Expression) -> sge.Expression:
+        found = self._places(node, tokens)
+        return sge.true() if found.inverted else self._dialect.full_text_any(found.places)
+
+    def _places(self, node: Node, tokens: sge.Expression) -> _Positions:
+        """As `TS_phrase_execute`, with sets in place of its merge."""
+        if isinstance(node, Word):
+            if not node.unweighted:
+                return _Positions(self._dialect.full_text_no_positions())
+            return _Positions(
+                self._dialect.full_text_positions(tokens.copy(), self._lexeme(node))
+            )
+        if isinstance(node, Not):
+            inner = self._places(node.operand, tokens)
+            return dataclasses.replace(inner, inverted=not inner.inverted)
+        left = self._places(node.left, tokens)
+        right = self._places(node.right, tokens)
+        if isinstance(node, Phrase):
+            return self._both(
+                self._shifted(left, node.distance + right.width),
+                right,
+                node.distance + left.width + right.width,
+            )
+        width = max(left.width, right.width)
+        left = self._shifted(left, width - left.width)
+        right = self._shifted(right, width - right.width)
+        if isinstance(node, And):
+            return self._both(left, right, width)
+        inverse = self._both(_inverse(left), _inverse(right), width)
+        return _inverse(inverse)
+
+    def _shifted(self, part: _Positions, distance: int) -> _Positions:
+        if not distance:
+            return part
+        places = self._dialect.full_text_shift(part.places, distance)
+        return dataclasses.replace(part, places=places)
+
+    def _both(self, left: _Positions, right: _Positions, width: int) -> _Positions:
+        dialect = self._dialect
+        if left.inverted and right.inverted:
+            union = dialect.full_text_union(left.places, right.places)
+            return _Positions(union, width, inverted=True)
+        if left.inverted:
+            left, right = right, left
+        if right.inverted:
+            places = dialect.full_text_difference(left.places, right.places)
+        else:
+            places = dialect.full_text_intersection(left.places, right.places)
+        return _Positions(places, width)
+
+    # Ranks
+
+    def rank(self, tree: Node) -> sge.Expression:
+        """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
+        words = list(dict.fromkeys(_words(tree)))
+        if isinstance(tree, And | Phrase) and len(words) > 1:
+            result = self._rank_and(words)
+        else:
+            result = self._rank_or(words)
+        # Normalization 32 is x / (x + 1).
+        one = sge.Literal.number(1)
+        share = sge.Div(this=one, expression=sge.paren(sge.Add(this=one.copy(), expression=result)))
+        return _real(sge.Sub(this=one.copy(), expression=share))
+
+    def _rank_or(self, words: Sequence[Word]) -> sge.Expression:
+        terms: list[sge.Expression] = []
+        for position, word in enumerate(words):
+            weight = self._weight(word)
+            same = self._repeats(words, position)
+            terms.append(
+                weight
+                if same is None
+                else sge.Case(ifs=[sge.If(this=same, true=_number(0.0))], default=weight)
+            )
+        return sge.Mul(
+            this=sge.paren(_sum(terms)),
+            # All weights are D, 0.1; the sum of all 1/n^2 is 1.64493406685.
+            expression=sge.paren(
+                sge.Div(this=_number(0.1 / 1.64493406685), expression=self._size(words))
+            ),
+        )
+
+    def _weight(self, word: Word) -> sge.Expression:
+        lexeme = self._lexeme(word)
+        dialect = self._dialect
+        if word.prefix:
+            return dialect.full_text_prefix_weight(self._all_tokens(), lexeme)
+        zero = sge.Literal.number(0)
+        counts: list[sge.Expression] = []
+        for name, type in self._columns:
+            if not _may_have(type, word):
+                continue
+            if self._is_value(word, type):
+                test = self._equals(word, name, type)
+                if test is None:
+                    continue
+                count: sge.Expression = sge.Literal.number(1)
+            else:
+                test = dialect.full_text_may_contain(self._text(name, type), lexeme)
+                count = dialect.full_text_count(self._tokens(name, type), lexeme)
+            if test is not None:
+                count = sge.Case(ifs=[sge.If(this=test, true=count)], default=zero.copy())
+            counts.append(sge.func("coalesce", count, zero.copy()))
+        return dialect.full_text_weight(_sum(counts)) if counts else _number(0.0)
+
+    def _rank_and(self, words: Sequence[Word]) -> sge.Expression:
+        def of_tokens(tokens: sge.Expression) -> sge.Expression:
+            lists = []
+            for position, word in enumerate(words):
+                places = self._dialect.full_text_positions(tokens.copy(), self._lexeme(word))
+                same = self._repeats(words, position)
+                if same is not None:
+                    nowhere = self._dialect.full_text_no_positions()
+                    places = sge.Case(ifs=[sge.If(this=same, true=nowhere)], default=places)
+                lists.append(places)
+            return self._dialect.full_text_proximity(lists)
+
+        result = self._dialect.full_text_with(self._all_tokens(), of_tokens)
+        if all(self._repeats(words, position) is None for position in range(len(words))):
+            return result
+        alone = sge.EQ(this=sge.paren(self._size(words)), expression=sge.Literal.number(1))
+        return sge.Case(ifs=[sge.If(this=alone, true=self._rank_or(words))], default=result)
+
+    def _size(self, words: Sequence[Word]) -> sge.Expression:
+        """How many different lexemes the words have."""
+        ones: list[sge.Expression] = []
+        for position in range(len(words)):
+            same = self._repeats(words, position)
+            one: sge.Expression = sge.Literal.number(1)
+            if same is not None:
+                one = sge.Case(ifs=[sge.If(this=same, true=sge.Literal.number(0))], default=one)
+            ones.append(one)
+        return sge.paren(_sum(ones))
+
+    def _repeats(self, words: Sequence[Word], position: int) -> sge.Expression | None:
+        """Whether a word has the lexeme of an earlier one; None where it cannot."""
+        own = words[position]
+        tests: list[sge.Expression] = [
+            sge.EQ(this=self._lexeme(own).value.copy(), expression=self._lexeme(each).value.copy())
+            for each in words[:position]
+            if each.text == own.text
+            or (own.language and each.language and each.text[:2] == own.text[:2])
+        ]
+        return sge.or_(*tests) if tests else None
+
+
+def _has_negation(node: Node) -> bool:
+    if isinstance(node, Word):
+        return False
+    if isinstance(node, Not):
+        return True
+    return _has_negation(node.left) or _has_negation(node.right)
+
+
+def _words(node: Node) -> Iterator[Word]:
+    if isinstance(node, Word):
+        yield node
+    elif isinstance(node, Not):
+        yield from _words(node.operand)
+    else:
+        yield from itertools.chain(_words(node.left), _words(node.right))
+
+
+def _required(node: Node) -> Iterator[Word]:
+    """Words without which the node cannot hold."""
+    if isinstance(node, Word):
+        yield node
+    elif isinstance(node, And | Phrase):
+        yield from itertools.chain(_required(node.left), _required(node.right))
+
+
+def _inverse(part: _Positions) -> _Positions:
+    return dataclasses.replace(part, inverted=not part.inverted)
+
+
+def _may_share_stem(stop_word: str, word: str) -> bool:
+    """Whether a stop word and another word may have one stem: `does` and `doe`, `being` and `be`.
+
+    English stems are words less at most four letters at the end.
+    """
+    shared = max(1, len(stop_word) - 4)
+    return stop_word[:shared] == word[:shared]
+
+
+def _sum(terms: Sequence[sge.Expression]) -> sge.Expression:
+    total = terms[0]
+    for term in terms[1:]:
+        total = sge.Add(this=total, expression=term)
+    return sge.paren(total) if len(terms) > 1 else total
+
+
+def _number(value: float) -> sge.Expression:
+    return sge.cast(sge.Literal.number(repr(value)), "double")
+
+
+def _real(value: sge.Expression) -> sge.Expression:
+    """PostgreSQL's ranks are float4: rows that differ by less are equal."""
+    return sge.cast(value, sge.DataType.build("float"))

@@ -1,0 +1,125 @@
+"""Sends the same requests to CKAN on the stock PostgreSQL backend and on ours, and compares.
+
+Both run in this process, on one CKAN: only the active backend changes. What CKAN itself keeps (the
+dataset, the resource, users) is the same for both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import decimal
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ckantoolkit as tk
+from ckan import plugins
+from ckanext.datastore.backend import DatastoreBackend
+
+STOCK, OURS = "stock", "ours"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a client gets.
+
+    :param body: `result` of a success, `error` of a failure, as JSON with exact numbers
+    """
+
+    status: int
+    body: Any
+
+    @property
+    def error_keys(self) -> set[str]:
+        return set(self.body) if isinstance(self.body, dict) else set()
+
+
+@contextmanager
+def active(backend: str) -> Iterator[None]:
+    """Make one of the two the active backend, then what was active before."""
+    names = ("ckan.datastore.write_url", "ckan.datastore.read_url")
+    before = {name: tk.config[name] for name in names}
+    urls = before
+    if backend == STOCK:
+        urls = {
+            names[0]: os.environ["DEVSTACK_STOCK_WRITE_URL"],
+            names[1]: os.environ["DEVSTACK_STOCK_READ_URL"],
+        }
+    _activate(urls)
+    try:
+        yield
+    finally:
+        _activate(before)
+
+
+def _activate(urls: Mapping[str, str]) -> None:
+    tk.config.update(urls)
+    DatastoreBackend.register_backends()
+    DatastoreBackend.set_active_backend(tk.config)
+    backend = DatastoreBackend.get_active_backend()
+    backend.configure(tk.config)
+    plugins.get_plugin("datastore").backend = backend
+
+
+class Client:
+    """Calls actions over HTTP as one user.
+
+    :param app: CKAN's test client
+    """
+
+    def __init__(self, app: Any, token: str | None = None) -> None:
+        self._app = app
+        self._headers = {"Authorization": token} if token else {}
+
+    def call(self, action: str, data: Any) -> Answer:
+        response = self._app.post(
+            f"/api/action/{action}",
+            data=data if isinstance(data, str) else json.dumps(data),
+            headers={**self._headers, "Content-Type": "application/json"},
+            expect_errors=True,
+        )
+        try:
+            body = json.loads(response.body, parse_float=decimal.Decimal)
+        except ValueError:
+            return Answer(response.status_code, response.body)
+        if not isinstance(body, dict):
+            return Answer(response.status_code, body)
+        return Answer(response.status_code, body.get("result") if body["success"] else body["error"])
+
+
+def normal(value: Any) -> Any:
+    """JSON with numbers by value: 1, 1.0 and 1.00 are one."""
+    if isinstance(value, dict):
+        return {key: normal(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [normal(each) for each in value]
+    if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
+        return decimal.Decimal(value).normalize()
+    return value
+
+
+def differences(stock: Answer, ours: Answer) -> list[str]:
+    """What a client could tell apart; empty where nothing."""
+    if stock.status == 500 and 400 <= ours.status < 500:
+        return []  # stock breaks down where ours says what is wrong
+    if stock.status != ours.status:
+        return [f"status {stock.status} != {ours.status}: {stock.body!r} != {ours.body!r}"]
+    if stock.status != 200:
+        # `info` is where either backend explains further; its words are its own.
+        missing = stock.error_keys - ours.error_keys - {"info"}
+        extra = ours.error_keys - stock.error_keys - {"info"}
+        if missing or extra:
+            return [f"error keys {stock.body!r} != {ours.body!r}"]
+        return []
+    left, right = normal(stock.body), normal(ours.body)
+    if left == right:
+        return []
+    if isinstance(left, dict) and isinstance(right, dict):
+        return [
+            f"{key}: {left.get(key, '(none)')!r} != {right.get(key, '(none)')!r}"
+            for key in [*left, *(set(right) - set(left))]
+            if left.get(key) != right.get(key) or (key in left) != (key in right)
+        ]
+    return [f"{left!r} != {right!r}"]

@@ -1,0 +1,70 @@
+"""Request sequences as data, each sent to the stock backend and to ours: the answers are equal."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ckan.tests import factories
+
+from .harness import OURS, STOCK, Answer, Client, active, differences
+
+CASES = [
+    pytest.param(case, id=f"{path.stem}-{case['name']}")
+    for path in sorted((Path(__file__).parent / "cases").glob("*.yaml"))
+    for case in yaml.safe_load(path.read_text(encoding="utf-8"))
+]
+
+
+def _expanded(data: Any) -> Any:
+    """Case data with `{repeat: n, of: record}` lists written out; `$n` is the number."""
+    if isinstance(data, dict) and set(data) == {"repeat", "of"}:
+        return [_numbered(copy.deepcopy(data["of"]), number) for number in range(data["repeat"])]
+    if isinstance(data, dict) and set(data) == {"concat"}:
+        return [each for part in data["concat"] for each in _expanded(part)]
+    if isinstance(data, dict):
+        return {key: _expanded(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_expanded(value) for value in data]
+    return data
+
+
+def _numbered(record: Any, number: int) -> Any:
+    return {key: number if value == "$n" else value for key, value in record.items()}
+
+
+def _run(app: Any, token: str, resource_id: str, case: dict[str, Any]) -> list[Answer]:
+    client = Client(app, token)
+    answers = []
+    for step in case["steps"]:
+        (action, data), = step.items()
+        data = _expanded(data)
+        if isinstance(data, dict) and "sql" in data:
+            data["sql"] = data["sql"].replace("{table}", f'"{resource_id}"')
+        elif isinstance(data, dict):
+            data = {"resource_id": resource_id, **data}
+            if action in ("create", "upsert", "delete", "records_delete"):
+                data.setdefault("force", True)
+        answers.append(client.call(f"datastore_{action}", data))
+    return answers
+
+
+@pytest.mark.usefixtures("with_plugins", "clean_tables")
+@pytest.mark.parametrize("case", CASES)
+def test_same_answers_as_stock(case: dict[str, Any], app: Any) -> None:
+    token = factories.SysadminWithToken()["token"]
+    resource_id = factories.Resource()["id"]
+    with active(STOCK):
+        stock = _run(app, token, resource_id, case)
+        Client(app, token).call("datastore_delete", {"resource_id": resource_id, "force": True})
+    ours = _run(app, token, resource_id, case)
+    found = [
+        f"step {number} ({next(iter(case['steps'][number - 1]))}): {difference}"
+        for number, (a, b) in enumerate(zip(stock, ours, strict=True), 1)
+        for difference in differences(a, b)
+    ]
+    assert not found, "\n".join(found)

@@ -1,0 +1,251 @@
+"""What the backend relies on, for every engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlglot.expressions as sge
+
+from ckanext.bqdatastore.engines.base import Engine
+from ckanext.bqdatastore.model.errors import (
+    DuplicateKey,
+    InvalidRequest,
+    KeyNotFound,
+    QueryFailed,
+    QueryTimeout,
+    UniqueViolation,
+)
+from ckanext.bqdatastore.model.query import ParameterNames, Query, bound, column, table
+from ckanext.bqdatastore.model.table import ID, Field, Table
+from ckanext.bqdatastore.model.types import arrow_type
+from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, WriteMode
+
+PEOPLE = Table(
+    "people-1",
+    (
+        Field("name", "text", {"label": "Näme"}, {"form": {"x": 1}}),
+        Field("age", "int4"),
+        Field("height in m%", "numeric"),
+    ),
+    primary_key=("name",),
+)
+
+
+def rows(table: Table, records: list[dict[str, Any]], key: tuple[str, ...] = ()) -> Rows:
+    """Records that all set the same fields, as Arrow."""
+    types = {ID: "int8", **{field.id: field.type for field in table.fields}}
+    arrays = {
+        name: pa.array(
+            [record[name] for record in records],
+            None if types[name] == "numeric" else arrow_type(types[name]),
+        )
+        for name in records[0]
+    }
+    return Rows(pa.table(arrays), key, tuple(range(len(records))))
+
+
+def write(engine: Engine, table: Table, mode: str, *batches: Rows, **options: Any) -> Any:
+    return engine.apply(
+        TableChange(table, table, Write(WriteMode(mode), batches, **options))
+    )
+
+
+def everything(engine: Engine, table_: Table) -> list[dict[str, Any]]:
+    names = [ID, *table_.field_ids]
+    tree = sge.select(*(column(name) for name in names)).from_(table(table_.name))
+    found = engine.query(Query(tree.order_by(column(ID)))).read_all()
+    return found.rename_columns(names).to_pylist()
+
+
+@pytest.fixture
+def people(engine: Engine) -> Table:
+    first = rows(
+        PEOPLE,
+        [
+            {"name": "Ada", "age": 36, "height in m%": Decimal("1.65")},
+            {"name": "Grace", "age": None, "height in m%": Decimal("1.7")},
+        ],
+    )
+    engine.apply(TableChange(None, PEOPLE, Write(WriteMode.INSERT, (first,))))
+    return PEOPLE
+
+
+def test_a_table_is_described_as_it_was_made(engine: Engine, people: Table) -> None:
+    assert engine.describe("people-1") == people
+    assert engine.tables() == ["people-1"]
+    assert engine.describe("nobody") is None
+    assert engine.resolve("nobody") is None
+
+
+def test_rows_are_numbered_in_order(engine: Engine, people: Table) -> None:
+    assert [(row[ID], row["name"]) for row in everything(engine, people)] == [
+        (1, "Ada"),
+        (2, "Grace"),
+    ]
+
+
+def test_upsert_changes_rows_that_are_there_and_adds_the_others(
+    engine: Engine, people: Table
+) -> None:
+    batch = rows(people, [{"name": "Grace", "age": 85}, {"name": "Joan", "age": 40}], ("name",))
+    result = write(engine, people, "upsert", batch, returning=True)
+    assert [row["age"] for row in result.returned.to_pylist()] == [85, 40]
+    found = {row["name"]: row for row in everything(engine, people)}
+    assert found["Grace"]["height in m%"] == Decimal("1.7")
+    assert found["Grace"][ID] == 2
+    assert found["Joan"]["height in m%"] is None
+
+
+def test_update_of_a_key_that_no_row_has_changes_nothing(engine: Engine, people: Table) -> None:
+    batch = rows(people, [{"name": "Ada", "age": 1}, {"name": "Nobody", "age": 2}], ("name",))
+    with pytest.raises(KeyNotFound):
+        write(engine, people, "update", batch)
+    assert everything(engine, people)[0]["age"] == 36
+
+
+def test_insert_of_a_key_that_is_there_writes_nothing(engine: Engine, people: Table) -> None:
+    batch = rows(people, [{"name": "Joan"}, {"name": "Ada"}])
+    with pytest.raises(DuplicateKey) as caught:
+        write(engine, people, "insert", batch)
+    assert caught.value.details["records_row"] == 1
+    assert len(everything(engine, people)) == 2
+
+
+def test_insert_of_one_key_twice_writes_nothing(engine: Engine, people: Table) -> None:
+    with pytest.raises(DuplicateKey) as caught:
+        write(engine, people, "insert", rows(people, [{"name": "Joan"}, {"name": "Joan"}]))
+    assert caught.value.details["records_row"] == 1
+    assert len(everything(engine, people)) == 2
+
+
+def test_null_is_no_key(engine: Engine, people: Table) -> None:
+    write(engine, people, "insert", rows(people, [{"name": None}, {"name": None}]))
+    assert len(everything(engine, people)) == 4
+
+
+def test_a_key_that_rows_do_not_keep_is_refused(engine: Engine, people: Table) -> None:
+    write(engine, people, "insert", rows(people, [{"name": "Joan", "age": 36}]))
+    with pytest.raises(UniqueViolation):
+        engine.apply(TableChange(people, dataclasses.replace(people, primary_key=("age",))))
+    assert engine.describe(people.name) == people
+
+
+def test_update_by_id_may_not_make_two_rows_of_one_key(engine: Engine, people: Table) -> None:
+    with pytest.raises(DuplicateKey):
+        write(engine, people, "update", rows(people, [{ID: 2, "name": "Ada"}], (ID,)))
+
+
+def test_a_dry_run_leaves_nothing(engine: Engine, people: Table) -> None:
+    batch = rows(people, [{"name": "Joan", "height in m%": Decimal("1.123456789")}])
+    result = write(engine, people, "insert", batch, returning=True, dry_run=True)
+    assert result.returned.num_rows == 1
+    assert len(everything(engine, people)) == 2
+
+
+def test_numbers_are_given_out_once(engine: Engine, people: Table) -> None:
+    names = ParameterNames()
+    last = column("name").eq(names.bind("Grace"))
+    engine.delete(Deletion(people, Query(last, names.values)))
+    write(engine, people, "insert", rows(people, [{"name": "Joan"}]))
+    engine.delete(Deletion(people, None))
+    write(engine, people, "insert", rows(people, [{"name": "Jean"}]))
+    assert [row[ID] for row in everything(engine, people)] == [4]
+
+
+def test_deleted_rows_are_returned_up_to_the_limit(engine: Engine, people: Table) -> None:
+    result = engine.delete(Deletion(people, None, returning_limit=1))
+    assert result.row_count == 2
+    assert [row["name"] for row in result.returned.to_pylist()] == ["Ada"]
+
+
+def test_numeric_fields_widen_and_never_round(engine: Engine, people: Table) -> None:
+    for number in ("123456789012345.5", "0.000000000001"):
+        batch = rows(people, [{"name": number, "height in m%": Decimal(number)}])
+        write(engine, people, "insert", batch)
+    found = {row["name"]: row["height in m%"] for row in everything(engine, people)}
+    assert found["123456789012345.5"] == Decimal("123456789012345.5")
+    assert found["0.000000000001"] == Decimal("0.000000000001")
+    assert found["Ada"] == Decimal("1.65")
+
+
+def test_a_number_that_cannot_be_held_is_an_error(engine: Engine, people: Table) -> None:
+    for number in ("0." + "1" * 20, "1" * 30):
+        batch = rows(people, [{"name": number, "height in m%": Decimal(number)}])
+        if number.startswith("0"):
+            write(engine, people, "insert", batch)
+        else:
+            with pytest.raises(InvalidRequest, match="holds 38 in all"):
+                write(engine, people, "insert", batch)
+    assert len(everything(engine, people)) == 3
+
+
+def test_fields_are_added_and_removed(engine: Engine, people: Table) -> None:
+    after = Table(
+        people.name, (people.fields[0], Field("tags", "_text"), Field("at", "timestamp"))
+    )
+    engine.apply(TableChange(people, after))
+    assert engine.describe(people.name) == after
+    assert everything(engine, after)[0] == {ID: 1, "name": "Ada", "tags": None, "at": None}
+
+
+def test_fields_that_differ_in_case_alone_are_kept_apart(engine: Engine) -> None:
+    both = Table("both", (Field("a", "text"), Field("A", "text"), Field("A (2)", "text")))
+    first = rows(both, [{"a": "small", "A": "large", "A (2)": "other"}])
+    engine.apply(TableChange(None, both, Write(WriteMode.INSERT, (first,))))
+    row = everything(engine, both)[0]
+    assert (row["a"], row["A"], row["A (2)"]) == ("small", "large", "other")
+    fewer = dataclasses.replace(both, fields=both.fields[1:])
+    engine.apply(TableChange(both, fewer))
+    assert everything(engine, fewer)[0] == {ID: 1, "A": "large", "A (2)": "other"}
+
+
+def test_aliases_come_and_go_with_the_table(engine: Engine, people: Table) -> None:
+    named = dataclasses.replace(people, aliases=("humans", "all people"))
+    engine.apply(TableChange(people, named))
+    assert engine.resolve("all people") == people.name
+    assert engine.describe("humans") is None
+    renamed = dataclasses.replace(people, aliases=("all people", "persons"))
+    engine.apply(TableChange(named, renamed))
+    assert engine.aliases() == {"all people": people.name, "persons": people.name}
+    engine.drop(people.name)
+    assert (engine.tables(), engine.aliases()) == ([], {})
+
+
+def test_an_alias_that_is_taken_is_refused(engine: Engine, people: Table) -> None:
+    engine.apply(TableChange(people, dataclasses.replace(people, aliases=("humans",))))
+    for taken in ("humans", people.name):
+        with pytest.raises(InvalidRequest, match="already exists"):
+            engine.apply(TableChange(None, Table("other", PEOPLE.fields, aliases=(taken,))))
+    assert engine.tables() == [people.name]
+
+
+def test_statistics_count_rows(engine: Engine, people: Table) -> None:
+    assert engine.statistics(people).row_count == 2
+
+
+def test_a_query_that_fails_says_why(engine: Engine, people: Table) -> None:
+    bad = sge.cast(column("name"), "INT", dialect="duckdb")
+    with pytest.raises(QueryFailed, match="Ada|Grace"):
+        engine.query(Query(sge.select(bad.as_("x")).from_(table(people.name)))).read_all()
+
+
+def test_a_query_that_takes_too_long_is_stopped(engine: Engine) -> None:
+    endless = sge.select(sge.Count(this=sge.Star())).from_(
+        sge.Table(this=sge.Anonymous(this="range", expressions=[sge.convert(10**11)]), alias="a")
+    )
+    with pytest.raises(QueryTimeout):
+        engine.query(Query(endless), timeout=0.2).read_all()
+
+
+def test_a_condition_compares_with_bound_values(engine: Engine, people: Table) -> None:
+    names = ParameterNames()
+    tree = (
+        sge.select(column("name"))
+        .from_(table(people.name))
+        .where(column("height in m%") > names.bind(Decimal("1.65"), "numeric"))
+    )
+    assert engine.query(bound(tree, names.values)).read_all().to_pylist() == [{"name": "Grace"}]

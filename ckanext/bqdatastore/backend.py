@@ -171,9 +171,7 @@ class AnalyticsBackend(DatastoreBackend):
             data_dict["deleted_records"] = _python_rows(result.returned, known)
         return data_dict
 
-    def _put_returned(
-        self, data_dict: dict[str, Any], result: WriteResult, written: Table
-    ) -> None:
+    def _put_returned(self, data_dict: dict[str, Any], result: WriteResult, written: Table) -> None:
         if result.returned is not None:
             data_dict["records"] = _python_rows(result.returned, written)
 
@@ -307,12 +305,8 @@ class AnalyticsBackend(DatastoreBackend):
                 field = [(name, types[name])]
                 if types[name] not in config.indexed_text_types():
                     conditions.append(fulltext.condition(terms, row, dialect, names))
-                conditions.append(
-                    fulltext.condition(terms, field, dialect, names, whole_row=False)
-                )
-                ranks[f"rank {name}"] = fulltext.rank(
-                    terms, field, dialect, names, whole_row=False
-                )
+                conditions.append(fulltext.condition(terms, field, dialect, names, whole_row=False))
+                ranks[f"rank {name}"] = fulltext.rank(terms, field, dialect, names, whole_row=False)
         return ranks
 
     def _conditions(
@@ -323,9 +317,7 @@ class AnalyticsBackend(DatastoreBackend):
         found = filters.condition(operations, types, names, parameter)
         return [] if found is None else [found]
 
-    def _validate(
-        self, context: Any, data_dict: dict[str, Any], types: Mapping[str, str]
-    ) -> Any:
+    def _validate(self, context: Any, data_dict: dict[str, Any], types: Mapping[str, str]) -> Any:
         """Parse the filters, and let plugins say what they understand; the parsed filters.
 
         :raises ValidationError: something is left that nobody understands

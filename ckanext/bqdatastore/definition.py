@@ -136,9 +136,7 @@ def _type_of(field: Mapping[str, Any], records: Sequence[Any]) -> str:
     return canonical(guess(records[0][field["id"]]))
 
 
-def _described(
-    field: Field, sent: Mapping[str, Any], position: int, request: Request
-) -> Field:
+def _described(field: Field, sent: Mapping[str, Any], position: int, request: Request) -> Field:
     """The field with the data dictionary entry that came with it."""
     info, plugin_data = field.info, dict(field.plugin_data)
     if isinstance(sent.get("info"), dict):

@@ -17,7 +17,9 @@ from .model.errors import (
 
 
 @contextmanager
-def as_ckan(timeout_message: str = "Query took too long", query_failed: str | None = None) -> Iterator[None]:
+def as_ckan(
+    timeout_message: str = "Query took too long", query_failed: str | None = None
+) -> Iterator[None]:
     """Let faults out as CKAN's exceptions.
 
     :param timeout_message: what the stock action says when a statement was stopped

@@ -41,4 +41,4 @@ class BqDatastorePlugin(plugins.SingletonPlugin):
     # IDatastoreBackend
 
     def register_backends(self) -> dict[str, Any]:
-        return {scheme: AnalyticsBackend for scheme in registry.schemes()}
+        return dict.fromkeys(registry.schemes(), AnalyticsBackend)

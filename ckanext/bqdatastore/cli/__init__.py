@@ -15,4 +15,3 @@ def bqdatastore() -> None:
 
 
 bqdatastore.add_command(load)
-

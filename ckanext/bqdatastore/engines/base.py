@@ -15,7 +15,7 @@ from ..model.query import Query, RecordStream
 from ..model.table import Table, TableStatistics
 from ..model.write import Deletion, TableChange, WriteResult
 
-Column = tuple[str, sge.Expression, str]
+Column = tuple[str, sge.Expr, str]
 """A column of an answer: its name, its value and the value's API type."""
 
 
@@ -80,19 +80,19 @@ class Dialect(Protocol):
     name: str
     """sqlglot's name of the dialect."""
 
-    def json_object(self, columns: Sequence[Column]) -> sge.Expression:
+    def json_object(self, columns: Sequence[Column]) -> sge.Expr:
         """One row as JSON object text, values in the stock backend's form."""
 
-    def json_array(self, columns: Sequence[Column]) -> sge.Expression:
+    def json_array(self, columns: Sequence[Column]) -> sge.Expr:
         """One row as JSON array text."""
 
-    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression:
+    def copy_text(self, value: sge.Expr, type: str) -> sge.Expr:
         """A value as the stock backend's CSV shows it, unquoted; null stays null."""
 
-    def cast(self, value: sge.Expression, type: str) -> sge.Expression:
+    def cast(self, value: sge.Expr, type: str) -> sge.Expr:
         """The value in the engine's own type for an API type."""
 
-    def translate(self, tree: sge.Expression) -> sge.Expression:
+    def translate(self, tree: sge.Expr) -> sge.Expr:
         """A tree that means what PostgreSQL means by it, as one that this engine means the same by."""
 
 

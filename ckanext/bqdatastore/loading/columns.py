@@ -23,16 +23,16 @@ def fields_of_file(
     """
     known = {field.id: field for field in before.fields} if before else {}
     fields = []
-    for name, (_, inferred) in zip(field_names([name for name, _ in columns]), columns, strict=True):
+    for name, (_, inferred) in zip(
+        field_names([name for name, _ in columns]), columns, strict=True
+    ):
         old = known.get(name)
         override = str((old.info or {}).get("type_override") or "") if old else ""
         try:
             type = canonical(override) if override else inferred
         except UnknownType:
             type = inferred
-        fields.append(
-            Field(name, type, old.info if old else None, old.plugin_data if old else {})
-        )
+        fields.append(Field(name, type, old.info if old else None, old.plugin_data if old else {}))
     return tuple(fields)
 
 

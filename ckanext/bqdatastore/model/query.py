@@ -29,11 +29,11 @@ class Query:
     A value is never in the tree: it is a placeholder whose name is a key of `parameters`.
     """
 
-    tree: sge.Expression
+    tree: sge.Expr
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
 
 
-def bound(tree: sge.Expression, values: Mapping[str, Parameter]) -> Query:
+def bound(tree: sge.Expr, values: Mapping[str, Parameter]) -> Query:
     """The tree as a query with those of the values that it refers to."""
     used = {placeholder.name for placeholder in tree.find_all(sge.Placeholder)}
     return Query(tree, {name: value for name, value in values.items() if name in used})

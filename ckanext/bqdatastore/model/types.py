@@ -125,11 +125,8 @@ def canonical(declared: str) -> str:
     # PostgreSQL's own blanks: `str.split` would take others for blanks too.
     name = " ".join(re.split(r"[ \t\n\v\f\r]+", declared.lower())).strip(" ")
     name = name.removeprefix("pg_catalog.")
-    if name.startswith("_"):
-        element = name[1:]
-        if name in ARRAYS:
-            return f"_{element}"
-        raise UnknownType(declared)
+    if name in ARRAYS:
+        return name
     base, bounds = _BOUNDS.subn("", name)
     scalar = _scalar(base)
     if scalar is None or (bounds and not _SCALARS[scalar].in_arrays):

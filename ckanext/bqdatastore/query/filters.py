@@ -43,7 +43,7 @@ def condition(
     types: Mapping[str, str],
     names: ParameterNames,
     to_parameter: ToParameter,
-) -> sge.Expression | None:
+) -> sge.Expr | None:
     """The condition of an operation; None where it only names what plugins understand.
 
     :param types: field ids to API types, `_id` among them
@@ -63,7 +63,7 @@ def condition(
 
     field = str(operation.field)
 
-    def bound(value: Any) -> sge.Expression:
+    def bound(value: Any) -> sge.Expr:
         parameter = to_parameter(value, types[field])
         return names.bind(parameter.value, parameter.type)
 

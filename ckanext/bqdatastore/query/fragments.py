@@ -15,7 +15,7 @@ from ..model.query import Parameter, ParameterNames
 
 def condition(
     fragment: str, values: Mapping[str, Any], names: ParameterNames, plugin: str
-) -> sge.Expression:
+) -> sge.Expr:
     """A `where` fragment with `:name` placeholders as a condition.
 
     :param plugin: who sent it, for the error
@@ -33,9 +33,9 @@ def condition(
     return sge.paren(tree)
 
 
-def _expression(fragment: str, plugin: str) -> sge.Expression:
+def _expression(fragment: str, plugin: str) -> sge.Expr:
     try:
-        tree: sge.Expression = sqlglot.parse_one(fragment, read="postgres", into=sge.Condition)
+        tree: sge.Expr = sqlglot.parse_one(fragment, read="postgres", into=sge.Condition)
     except SqlglotError:
         raise _refused(plugin, fragment, "it is not a single expression") from None
     if tree.find(sge.Query, sge.Table, sge.Command, sge.DDL, sge.DML):
@@ -48,4 +48,6 @@ def _refused(plugin: str, fragment: str, reason: str) -> InvalidRequest:
 
 
 def _type_of(value: Any) -> str:
-    return Parameter(value, {bool: "bool", int: "int8", float: "float8"}.get(type(value), "text")).type
+    return Parameter(
+        value, {bool: "bool", int: "int8", float: "float8"}.get(type(value), "text")
+    ).type

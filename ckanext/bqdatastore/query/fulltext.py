@@ -18,6 +18,7 @@ import sqlglot.expressions as sge
 from ..model.query import ParameterNames, column
 from . import fulltext_words
 from .fulltext_parser import And, Node, Not, Or, Phrase, Search, Word, parse, stemmer, stop_words
+from .fulltext_words import GRAMMAR, Grammar
 
 __all__ = ["FullTextDialect", "Lexeme", "Search", "condition", "parse", "rank"]
 
@@ -36,81 +37,92 @@ class Lexeme:
     :param value: the lexeme, a constant expression
     :param stemmer: the language whose stemmer makes a document's lexemes; None: tokens are lexemes
     :param prefix: whether a lexeme that begins with `value` will do
+    :param run: whether its tokens are runs of letters and digits
     :param spellings: where tokens are lexemes, what the token pattern may match for this one
     :param stop_words: tokens which are not in the vector although they may share the lexeme
     """
 
-    value: sge.Expression
+    value: sge.Expr
     stemmer: str | None
     prefix: bool
-    spellings: tuple[sge.Expression, ...]
-    stop_words: tuple[sge.Expression, ...]
+    run: bool
+    spellings: tuple[sge.Expr, ...]
+    stop_words: tuple[sge.Expr, ...]
+
+
+Body = Callable[[sge.Expr], sge.Expr]
 
 
 class FullTextDialect(Protocol):
     """What full-text search needs of an engine's dialect.
 
-    Token lists are arrays of text, position lists arrays of integers from 1. Arguments may be
-    used once; whoever needs them twice copies.
+    Lists are arrays: of tokens (text), of positions (integers from 1). An argument is used as it
+    is at most once, and copied for any further use.
     """
 
-    def full_text_value(self, value: sge.Expression, type: str, in_row: bool) -> sge.Expression:
+    def full_text_value(self, value: sge.Expr, type: str, in_row: bool) -> sge.Expr:
         """A value as text: as `row_to_json` shows it in a row, else as a cast to text does."""
 
-    def full_text_lexeme(self, word: sge.Expression, stemmer: str | None) -> sge.Expression:
+    def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
         """A word's lexeme."""
 
-    def full_text_may_contain(
-        self, text: sge.Expression, lexeme: Lexeme
-    ) -> sge.Expression | None:
+    def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         """A cheap test which every text with the lexeme passes; None where there is none."""
 
+    def full_text_runs(
+        self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar
+    ) -> sge.Expr:
+        """The runs of a text where they tell all about the lexeme; else null."""
+
     def full_text_tokens(
-        self,
-        text: sge.Expression,
-        token: sge.Expression,
-        address: str,
-        undivided: str,
-        no_token: str | None,
-    ) -> sge.Expression:
-        """The tokens of a text, see `fulltext_words`; matches of `no_token` are left out."""
+        self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool
+    ) -> sge.Expr:
+        """The tokens of a text.
 
-    def full_text_token(self, text: sge.Expression) -> sge.Expression:
-        """The tokens of a text that is one token: itself, none for a null."""
+        :param token: `grammar.token` as an expression
+        :param counted: leave out what takes up no position
+        """
 
-    def full_text_joined(self, lists: Sequence[sge.Expression]) -> sge.Expression:
-        """Token lists one after the other; a null is an empty list."""
-
-    def full_text_contains(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_contains(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         """Whether the tokens have the lexeme."""
 
-    def full_text_count(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_count(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         """How often the lexeme occurs."""
 
-    def full_text_positions(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_positions(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         """Where in the list the lexeme is."""
 
-    def full_text_with(
-        self, value: sge.Expression, body: Callable[[sge.Expression], sge.Expression]
-    ) -> sge.Expression:
+    def full_text_each(self, values: Sequence[sge.Expr], body: Body) -> sge.Expr:
+        """The array of `body` of each value."""
+
+    def full_text_any(self, conditions: sge.Expr) -> sge.Expr:
+        """Whether one of an array of conditions holds."""
+
+    def full_text_total(self, numbers: sge.Expr) -> sge.Expr:
+        """The sum of an array of numbers, nulls left out."""
+
+    def full_text_joined(self, lists: sge.Expr) -> sge.Expr:
+        """The lists of an array one after the other, nulls left out."""
+
+    def full_text_with(self, value: sge.Expr, body: Body) -> sge.Expr:
         """`body` of a value that is computed once."""
 
-    def full_text_no_positions(self) -> sge.Expression:
+    def full_text_no_positions(self) -> sge.Expr:
         """The empty position list."""
 
-    def full_text_shift(self, positions: sge.Expression, distance: int) -> sge.Expression: ...
-    def full_text_union(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
-    def full_text_intersection(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
-    def full_text_difference(self, a: sge.Expression, b: sge.Expression) -> sge.Expression: ...
-    def full_text_any(self, positions: sge.Expression) -> sge.Expression: ...
+    def full_text_shift(self, positions: sge.Expr, distance: int) -> sge.Expr: ...
+    def full_text_union(self, a: sge.Expr, b: sge.Expr) -> sge.Expr: ...
+    def full_text_intersection(self, a: sge.Expr, b: sge.Expr) -> sge.Expr: ...
+    def full_text_difference(self, a: sge.Expr, b: sge.Expr) -> sge.Expr: ...
+    def full_text_not_empty(self, positions: sge.Expr) -> sge.Expr: ...
 
-    def full_text_weight(self, count: sge.Expression) -> sge.Expression:
+    def full_text_weight(self, count: sge.Expr) -> sge.Expr:
         """`1/1 + 1/4 + ... + 1/count^2`"""
 
-    def full_text_prefix_weight(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_prefix_weight(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         """The sum of `full_text_weight` over the different lexemes that begin so."""
 
-    def full_text_proximity(self, positions: Sequence[sge.Expression]) -> sge.Expression:
+    def full_text_proximity(self, positions: Sequence[sge.Expr]) -> sge.Expr:
         """`calc_rank_and` of PostgreSQL for position lists of different lexemes, weights D."""
 
 
@@ -121,7 +133,7 @@ def condition(
     names: ParameterNames,
     *,
     whole_row: bool = True,
-) -> sge.Expression:
+) -> sge.Expr:
     """Which rows match: `vector @@ query`.
 
     :param columns: the fields of the document, in order
@@ -139,17 +151,15 @@ def rank(
     names: ParameterNames,
     *,
     whole_row: bool = True,
-) -> sge.Expression:
+) -> sge.Expr:
     """How well a matching row matches: `ts_rank(vector, query, 32)`; parameters as `condition`."""
     if search.tree is None:
         return _real(sge.Literal.number(0))
     return _Document(search, columns, dialect, names, whole_row).rank(search.tree)
 
 
-# Types whose every value is one token, and then the characters of all whose text is of a kind.
 _INTEGERS = frozenset(["int2", "int4", "int8", "int", "integer", "smallint", "bigint"])
 _NUMBERS = _INTEGERS | {"float4", "float8", "numeric"}
-_ONE_TOKEN = _NUMBERS | {"bool"}
 _STAMPS = ("infinity", "bc")
 _ALPHABETS: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(_INTEGERS, ("-0123456789", ())),
@@ -207,7 +217,7 @@ class _Positions:
     :param inverted: the part is everywhere but in `places`
     """
 
-    places: sge.Expression
+    places: sge.Expr
     width: int = 0
     inverted: bool = False
 
@@ -229,11 +239,11 @@ class _Document:
         self._whole_row = whole_row
         self._language = ROW_LANGUAGE if whole_row else search.language
         self._lexemes: dict[Word, Lexeme] = {}
-        self._pattern = names.bind(fulltext_words.TOKEN)
+        self._token = names.bind(GRAMMAR.token)
 
     # Conditions
 
-    def condition(self, tree: Node) -> sge.Expression:
+    def condition(self, tree: Node) -> sge.Expr:
         holds = self._holds(tree)
         if not _has_negation(tree):
             return holds
@@ -241,7 +251,7 @@ class _Document:
         given = [sge.not_(column(name).is_(sge.null())) for name, _ in self._columns]
         return sge.and_(sge.or_(*given), holds)
 
-    def _holds(self, node: Node) -> sge.Expression:
+    def _holds(self, node: Node) -> sge.Expr:
         if isinstance(node, Word):
             return self._occurs(node)
         if isinstance(node, Not):
@@ -252,29 +262,61 @@ class _Document:
             return sge.or_(self._holds(node.left), self._holds(node.right))
         return self._phrase_holds(node)
 
-    def _occurs(self, word: Word) -> sge.Expression:
-        tests = [
-            test for name, type in self._columns if (test := self._in_column(word, name, type))
-        ]
-        return sge.or_(*tests) if tests and word.unweighted else sge.false()
+    def _occurs(self, word: Word) -> sge.Expr:
+        """Whether a column has the word."""
+        if not word.unweighted:
+            return sge.false()
+        tests = [test for name, type in self._columns if (test := self._equals(word, name, type))]
+        texts = self._texts(word)
+        if texts:
+            tests.append(self._in_texts(self._lexeme(word), texts))
+        return sge.or_(*tests) if tests else sge.false()
 
-    def _in_column(self, word: Word, name: str, type: str) -> sge.Expression | None:
-        """Whether the word is in a column; None where it cannot be."""
-        if not _may_have(type, word):
-            return None
-        if self._is_value(word, type):
-            return self._equals(word, name, type)
-        lexeme = self._lexeme(word)
-        test = self._dialect.full_text_contains(self._tokens(name, type), lexeme)
-        # First a cheaper test, which rules out most values.
-        cheap = self._dialect.full_text_may_contain(self._text(name, type), lexeme)
-        return test if cheap is None else sge.and_(cheap, test)
+    def _in_texts(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
+        """Whether one of the texts has the lexeme.
+
+        The pattern of tokens takes a millisecond to compile wherever it is written, so it is
+        written once, for the texts that need it; in most, runs of letters and digits will do.
+        """
+        dialect = self._dialect
+
+        def in_full(text: sge.Expr) -> sge.Expr:
+            contains = dialect.full_text_contains(self._tokens(text.copy()), lexeme)
+            return _guarded(dialect.full_text_may_contain(text.copy(), lexeme), contains)
+
+        full = dialect.full_text_any(dialect.full_text_each([t.copy() for t in texts], in_full))
+        if not lexeme.run:
+            cheap = [dialect.full_text_may_contain(text.copy(), lexeme) for text in texts]
+            possible = [test for test in cheap if test is not None]
+            return sge.and_(sge.or_(*possible), full) if len(possible) == len(texts) else full
+        quick = [
+            _guarded(
+                dialect.full_text_may_contain(text.copy(), lexeme),
+                dialect.full_text_contains(
+                    dialect.full_text_runs(text.copy(), lexeme, GRAMMAR), lexeme
+                ),
+            )
+            for text in texts
+        ]
+        # Null: no text surely has it, and one must be read in full to see.
+        return sge.func("coalesce", sge.or_(*quick), full)
+
+    def _texts(self, word: Word) -> list[sge.Expr]:
+        """The columns, as text, that may have the word among other tokens."""
+        return [
+            self._text(name, type)
+            for name, type in self._columns
+            if _may_have(type, word) and not self._is_value(word, type)
+        ]
 
     def _is_value(self, word: Word, type: str) -> bool:
         """Whether the word can only be the whole of a value."""
         return type in _NUMBERS and not word.prefix and not fulltext_words.is_word(word.text)
 
-    def _equals(self, word: Word, name: str, type: str) -> sge.Expression | None:
+    def _equals(self, word: Word, name: str, type: str) -> sge.Expr | None:
+        """Whether the word is the value of a column of numbers; None where it cannot be."""
+        if not self._is_value(word, type) or not _may_have(type, word):
+            return None
         only = _only_value(type, word)
         if only is None:
             return None
@@ -282,30 +324,18 @@ class _Document:
         own = column(name) if bound_as == "int8" else self._text(name, type)
         return sge.EQ(this=own, expression=self._names.bind(value, bound_as))
 
-    def _text(self, name: str, type: str) -> sge.Expression:
+    def _text(self, name: str, type: str) -> sge.Expr:
         return self._dialect.full_text_value(column(name), type, self._whole_row)
 
-    def _tokens(self, name: str, type: str, counted: bool = False) -> sge.Expression:
-        """A column's tokens.
+    def _tokens(self, text: sge.Expr, counted: bool = False) -> sge.Expr:
+        return self._dialect.full_text_tokens(text, self._token.copy(), GRAMMAR, counted)
 
-        :param counted: leave out what takes up no position
-        """
-        return self._dialect.full_text_tokens(
-            self._text(name, type),
-            self._pattern.copy(),
-            fulltext_words.ADDRESS,
-            fulltext_words.UNDIVIDED,
-            fulltext_words.NO_TOKEN if counted else None,
+    def _all_tokens(self) -> sge.Expr:
+        """The document's tokens in order."""
+        texts = [self._text(name, type) for name, type in self._columns]
+        return self._dialect.full_text_joined(
+            self._dialect.full_text_each(texts, lambda text: self._tokens(text, counted=True))
         )
-
-    def _all_tokens(self) -> sge.Expression:
-        lists = [
-            self._dialect.full_text_token(self._text(name, type))
-            if type in _ONE_TOKEN
-            else self._tokens(name, type, counted=True)
-            for name, type in self._columns
-        ]
-        return self._dialect.full_text_joined(lists)
 
     def _lexeme(self, word: Word) -> Lexeme:
         if word not in self._lexemes:
@@ -317,22 +347,23 @@ class _Document:
         value = self._dialect.full_text_lexeme(text, word.language)
         # The document's own stemmer, which need not be that of the query.
         own = stemmer(word.text, self._language)
+        run = fulltext_words.is_run(word.text)
         if own is None:
             others = fulltext_words.spellings(word.text)[1:]
-            return Lexeme(value, None, word.prefix, (value, *self._bound(others)), ())
+            return Lexeme(value, None, word.prefix, run, (value, *self._bound(others)), ())
         similar = [
             each
             for each in sorted(stop_words(word.text, self._language))
             if _may_share_stem(each, word.text)
         ]
-        return Lexeme(value, own, word.prefix, (), self._bound(similar))
+        return Lexeme(value, own, word.prefix, run, (), self._bound(similar))
 
-    def _bound(self, texts: Sequence[str]) -> tuple[sge.Expression, ...]:
+    def _bound(self, texts: Sequence[str]) -> tuple[sge.Expr, ...]:
         return tuple(self._names.bind(text) for text in texts)
 
     # Phrases
 
-    def _phrase_holds(self, node: Phrase) -> sge.Expression:
+    def _phrase_holds(self, node: Phrase) -> sge.Expr:
         matched = self._dialect.full_text_with(
             self._all_tokens(), lambda tokens: self._phrase_matches(node, tokens)
         )
@@ -340,22 +371,18 @@ class _Document:
         needed = [self._occurs(word) for word in _required(node)]
         if not needed:
             return matched
-        return sge.Case(
-            ifs=[sge.If(this=sge.and_(*needed), true=matched)], default=sge.false()
-        )
+        return sge.Case(ifs=[sge.If(this=sge.and_(*needed), true=matched)], default=sge.false())
 
-    def _phrase_matches(self, node: Phrase, tokens: sge.Expression) -> sge.Expression:
+    def _phrase_matches(self, node: Phrase, tokens: sge.Expr) -> sge.Expr:
         found = self._places(node, tokens)
-        return sge.true() if found.inverted else self._dialect.full_text_any(found.places)
+        return sge.true() if found.inverted else self._dialect.full_text_not_empty(found.places)
 
-    def _places(self, node: Node, tokens: sge.Expression) -> _Positions:
+    def _places(self, node: Node, tokens: sge.Expr) -> _Positions:
         """As `TS_phrase_execute`, with sets in place of its merge."""
         if isinstance(node, Word):
             if not node.unweighted:
                 return _Positions(self._dialect.full_text_no_positions())
-            return _Positions(
-                self._dialect.full_text_positions(tokens.copy(), self._lexeme(node))
-            )
+            return _Positions(self._dialect.full_text_positions(tokens.copy(), self._lexeme(node)))
         if isinstance(node, Not):
             inner = self._places(node.operand, tokens)
             return dataclasses.replace(inner, inverted=not inner.inverted)
@@ -396,7 +423,7 @@ class _Document:
 
     # Ranks
 
-    def rank(self, tree: Node) -> sge.Expression:
+    def rank(self, tree: Node) -> sge.Expr:
         """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
         words = list(dict.fromkeys(_words(tree)))
         if isinstance(tree, And | Phrase) and len(words) > 1:
@@ -408,8 +435,8 @@ class _Document:
         share = sge.Div(this=one, expression=sge.paren(sge.Add(this=one.copy(), expression=result)))
         return _real(sge.Sub(this=one.copy(), expression=share))
 
-    def _rank_or(self, words: Sequence[Word]) -> sge.Expression:
-        terms: list[sge.Expression] = []
+    def _rank_or(self, words: Sequence[Word]) -> sge.Expr:
+        terms: list[sge.Expr] = []
         for position, word in enumerate(words):
             weight = self._weight(word)
             same = self._repeats(words, position)
@@ -426,31 +453,51 @@ class _Document:
             ),
         )
 
-    def _weight(self, word: Word) -> sge.Expression:
+    def _weight(self, word: Word) -> sge.Expr:
         lexeme = self._lexeme(word)
         dialect = self._dialect
         if word.prefix:
             return dialect.full_text_prefix_weight(self._all_tokens(), lexeme)
-        zero = sge.Literal.number(0)
-        counts: list[sge.Expression] = []
-        for name, type in self._columns:
-            if not _may_have(type, word):
-                continue
-            if self._is_value(word, type):
-                test = self._equals(word, name, type)
-                if test is None:
-                    continue
-                count: sge.Expression = sge.Literal.number(1)
-            else:
-                test = dialect.full_text_may_contain(self._text(name, type), lexeme)
-                count = dialect.full_text_count(self._tokens(name, type), lexeme)
-            if test is not None:
-                count = sge.Case(ifs=[sge.If(this=test, true=count)], default=zero.copy())
-            counts.append(sge.func("coalesce", count, zero.copy()))
+        counts = [
+            self._case(equal, sge.Literal.number(1))
+            for name, type in self._columns
+            if (equal := self._equals(word, name, type)) is not None
+        ]
+        texts = self._texts(word)
+        if texts:
+            counts.append(self._count_in_texts(lexeme, texts))
         return dialect.full_text_weight(_sum(counts)) if counts else _number(0.0)
 
-    def _rank_and(self, words: Sequence[Word]) -> sge.Expression:
-        def of_tokens(tokens: sge.Expression) -> sge.Expression:
+    def _count_in_texts(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
+        dialect = self._dialect
+
+        def in_full(text: sge.Expr) -> sge.Expr:
+            count = dialect.full_text_count(self._tokens(text.copy()), lexeme)
+            return self._case(dialect.full_text_may_contain(text.copy(), lexeme), count)
+
+        full = dialect.full_text_total(dialect.full_text_each([t.copy() for t in texts], in_full))
+        if not lexeme.run:
+            return full
+        quick = [
+            self._case(
+                dialect.full_text_may_contain(text.copy(), lexeme),
+                dialect.full_text_count(
+                    dialect.full_text_runs(text.copy(), lexeme, GRAMMAR), lexeme
+                ),
+            )
+            for text in texts
+        ]
+        return sge.func("coalesce", _sum(quick), full)
+
+    @staticmethod
+    def _case(test: sge.Expr | None, number: sge.Expr) -> sge.Expr:
+        """The number where the test holds or there is none; else 0."""
+        if test is None:
+            return number
+        return sge.Case(ifs=[sge.If(this=test, true=number)], default=sge.Literal.number(0))
+
+    def _rank_and(self, words: Sequence[Word]) -> sge.Expr:
+        def of_tokens(tokens: sge.Expr) -> sge.Expr:
             lists = []
             for position, word in enumerate(words):
                 places = self._dialect.full_text_positions(tokens.copy(), self._lexeme(word))
@@ -467,27 +514,31 @@ class _Document:
         alone = sge.EQ(this=sge.paren(self._size(words)), expression=sge.Literal.number(1))
         return sge.Case(ifs=[sge.If(this=alone, true=self._rank_or(words))], default=result)
 
-    def _size(self, words: Sequence[Word]) -> sge.Expression:
+    def _size(self, words: Sequence[Word]) -> sge.Expr:
         """How many different lexemes the words have."""
-        ones: list[sge.Expression] = []
+        ones: list[sge.Expr] = []
         for position in range(len(words)):
             same = self._repeats(words, position)
-            one: sge.Expression = sge.Literal.number(1)
+            one: sge.Expr = sge.Literal.number(1)
             if same is not None:
                 one = sge.Case(ifs=[sge.If(this=same, true=sge.Literal.number(0))], default=one)
             ones.append(one)
         return sge.paren(_sum(ones))
 
-    def _repeats(self, words: Sequence[Word], position: int) -> sge.Expression | None:
+    def _repeats(self, words: Sequence[Word], position: int) -> sge.Expr | None:
         """Whether a word has the lexeme of an earlier one; None where it cannot."""
         own = words[position]
-        tests: list[sge.Expression] = [
+        tests: list[sge.Expr] = [
             sge.EQ(this=self._lexeme(own).value.copy(), expression=self._lexeme(each).value.copy())
             for each in words[:position]
             if each.text == own.text
             or (own.language and each.language and each.text[:2] == own.text[:2])
         ]
         return sge.or_(*tests) if tests else None
+
+
+def _guarded(cheap: sge.Expr | None, test: sge.Expr) -> sge.Expr:
+    return test if cheap is None else sge.and_(cheap, test)
 
 
 def _has_negation(node: Node) -> bool:
@@ -528,17 +579,17 @@ def _may_share_stem(stop_word: str, word: str) -> bool:
     return stop_word[:shared] == word[:shared]
 
 
-def _sum(terms: Sequence[sge.Expression]) -> sge.Expression:
+def _sum(terms: Sequence[sge.Expr]) -> sge.Expr:
     total = terms[0]
     for term in terms[1:]:
         total = sge.Add(this=total, expression=term)
     return sge.paren(total) if len(terms) > 1 else total
 
 
-def _number(value: float) -> sge.Expression:
+def _number(value: float) -> sge.Expr:
     return sge.cast(sge.Literal.number(repr(value)), "double")
 
 
-def _real(value: sge.Expression) -> sge.Expression:
+def _real(value: sge.Expr) -> sge.Expr:
     """PostgreSQL's ranks are float4: rows that differ by less are equal."""
     return sge.cast(value, sge.DataType.build("float"))

@@ -8,6 +8,7 @@ because RE2 is 60 times slower with `\\p{L}` in a pattern of this size.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 # What PostgreSQL takes for letters (or for marks within words) beyond ASCII, in a UTF-8 locale.
@@ -27,7 +28,7 @@ def _token_pattern(letters: str) -> str:
     """The pattern of one token of lower-case text.
 
     The order of the alternatives is that in which PostgreSQL's parser (`wparser_def.c`) tries
-    them. A match may have a little more than the token: see `ADDRESS` and `spellings`.
+    them. A match may have a little more than the token: see `Grammar` and `spellings`.
 
     :param letters: the inside of a character class
     """
@@ -72,21 +73,43 @@ def _ranges(escape: str) -> str:
     )
 
 
-TOKEN = _token_pattern(_ranges(r"\x{{{:x}}}"))
-"""RE2: a token of lower-case text, or a tag, an entity or a protocol, which are no tokens."""
+@dataclasses.dataclass(frozen=True)
+class Grammar:
+    """Patterns (RE2, of lower-case text) by which an engine finds the tokens of a document.
 
-NO_TOKEN = r"^[<&]|://$"
-"""RE2: a match of `TOKEN` that PostgreSQL does not index and does not count as a position."""
+    :param token: a token, or a tag, an entity or a protocol, which are no tokens
+    :param no_token: a match of `token` which is neither indexed nor counted as a position
+    :param address: a match of `token` that stands for a URL, its host and its path: three tokens
+    :param undivided: a match of `token` whose hyphens do not join words; any other with a hyphen
+        stands for itself, less a hyphen at its end, and then for each of its parts
+    :param run: letters and digits; in a text without a match of `compound` the runs are the tokens
+    :param compound: what may make a token of more or less than a run
+    :param word_compound: what may, as far as words of letters alone are concerned
+    """
 
-ADDRESS = r"^[a-z0-9_.\-]+\.[a-z][a-z]+(?::[0-9]+)?/."
-"""RE2: a match of `TOKEN` that stands for a URL, its host and its path: three tokens."""
+    token: str
+    no_token: str
+    address: str
+    undivided: str
+    run: str
+    compound: str
+    word_compound: str
 
-UNDIVIDED = r"[./@_~:]|^[-+]|^[0-9]+e-[0-9]+$"
-"""RE2: a match of `TOKEN` whose hyphens do not join words. Any other stands for itself (less a
-hyphen at its end) and then each of its parts."""
+
+GRAMMAR = Grammar(
+    token=_token_pattern(_ranges(r"\x{{{:x}}}")),
+    no_token=r"^[<&]|://$",
+    address=r"^[a-z0-9_.\-]+\.[a-z][a-z]+(?::[0-9]+)?/.",
+    undivided=r"[./@_~:]|^[-+]|^[0-9]+e-[0-9]+$",
+    run="[a-z0-9" + _ranges(r"\x{{{:x}}}") + "]+",
+    compound=r"[-+/@~<&]|\.[a-z0-9_/.]|[0-9]e[0-9]",
+    word_compound=r"[/@~<&]|\.[a-z0-9_/.]|[-+][0-9]|[0-9]e[-+0-9]",
+)
 
 _TOKEN = re.compile(_token_pattern(_ranges(r"\U{:08x}")), re.ASCII)
-_NO_TOKEN, _ADDRESS, _UNDIVIDED = (re.compile(p) for p in (NO_TOKEN, ADDRESS, UNDIVIDED))
+_NO_TOKEN = re.compile(GRAMMAR.no_token)
+_ADDRESS = re.compile(GRAMMAR.address)
+_UNDIVIDED = re.compile(GRAMMAR.undivided)
 _VERSION = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+){2,}")
 _HOST = re.compile(r"[a-z0-9]+(?:[-_.@][a-z0-9]+)*\.[a-z][a-z]+")
 _NOT_LETTERS = re.compile(r"[0-9./@_~:+]")
@@ -118,8 +141,13 @@ def is_word(token: str) -> bool:
     return not _NOT_LETTERS.search(token)
 
 
+def is_run(token: str) -> bool:
+    """Whether letters and digits are all that the token is made of."""
+    return token.isalnum()
+
+
 def spellings(token: str) -> tuple[str, ...]:
-    """What `TOKEN` may match in a document for a token that is no word."""
+    """What the pattern of tokens may match in a document for a token that is no word."""
     if _VERSION.fullmatch(token):
         return token, f"-{token}", f"+{token}"
     if _HOST.fullmatch(token):
@@ -128,6 +156,15 @@ def spellings(token: str) -> tuple[str, ...]:
 
 
 STOP_WORDS = frozenset(
-    ["i", "me", "my", "myself", "we", "our", "ours", "ourselves", "you", "your", "yours", "yourself", "yourselves", "he", "him", "his", "himself", "she", "her", "hers", "herself", "it", "its", "itself", "they", "them", "their", "theirs", "themselves", "what", "which", "who", "whom", "this", "that", "these", "those", "am", "is", "are", "was", "were", "be", "been", "being", "have", "has", "had", "having", "do", "does", "did", "doing", "a", "an", "the", "and", "but", "if", "or", "because", "as", "until", "while", "of", "at", "by", "for", "with", "about", "against", "between", "into", "through", "during", "before", "after", "above", "below", "to", "from", "up", "down", "in", "out", "on", "off", "over", "under", "again", "further", "then", "once", "here", "there", "when", "where", "why", "how", "all", "any", "both", "each", "few", "more", "most", "other", "some", "such", "no", "nor", "not", "only", "own", "same", "so", "than", "too", "very", "s", "t", "can", "will", "just", "don", "should", "now"]
+    """
+    i me my myself we our ours ourselves you your yours yourself yourselves he him his himself
+    she her hers herself it its itself they them their theirs themselves what which who whom
+    this that these those am is are was were be been being have has had having do does did
+    doing a an the and but if or because as until while of at by for with about against
+    between into through during before after above below to from up down in out on off over
+    under again further then once here there when where why how all any both each few more
+    most other some such no nor not only own same so than too very s t can will just don
+    should now
+    """.split()
 )
 """The stop words of PostgreSQL's `english`."""

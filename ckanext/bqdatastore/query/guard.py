@@ -115,6 +115,7 @@ def bind(
     try:
         tree, relation = binding.bound(parsed.tree.copy(), tables)
         tree = _limited(tree, row_limit)
+        assert isinstance(tree, sge.Expression)
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
     fields = zip(relation.names, relation.types, strict=True)
@@ -176,7 +177,7 @@ def _functions(tree: sge.Query) -> set[str]:
     return {call.name for call in tree.find_all(sge.Anonymous)} - _IN_SQL
 
 
-def _tables(tree: sge.Expression, ctes: frozenset[str] = frozenset()) -> set[str]:
+def _tables(tree: sge.Expr, ctes: frozenset[str] = frozenset()) -> set[str]:
     """The tables that a tree reads: names that no CTE in whose scope they stand has taken."""
     found: set[str] = set()
     clause = tree.args.get("with_")

@@ -12,7 +12,7 @@ from ..model.errors import QueryFailed
 from ..model.query import ParameterNames, Query, bound, column
 from ..model.table import ID
 
-Column = tuple[str, sge.Expression, str]
+Column = tuple[str, sge.Expr, str]
 
 RECORD = "record"
 """The column of a page that holds each record's text, for the JSON formats."""
@@ -21,9 +21,9 @@ RECORD = "record"
 class OutputDialect(Protocol):
     """What a page needs of an engine's dialect."""
 
-    def json_object(self, columns: Sequence[Column]) -> sge.Expression: ...
-    def json_array(self, columns: Sequence[Column]) -> sge.Expression: ...
-    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression: ...
+    def json_object(self, columns: Sequence[Column]) -> sge.Expr: ...
+    def json_array(self, columns: Sequence[Column]) -> sge.Expr: ...
+    def copy_text(self, value: sge.Expr, type: str) -> sge.Expr: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Order:
     :param field: the field's id; None for a rank
     """
 
-    value: sge.Expression
+    value: sge.Expr
     descending: bool = False
     nulls_first: bool | None = None
     field: str | None = None
@@ -57,9 +57,9 @@ class Search:
     :param names: the parameters that the columns and conditions refer to
     """
 
-    source: sge.Expression
+    source: sge.Expr
     columns: tuple[Column, ...]
-    conditions: tuple[sge.Expression, ...]
+    conditions: tuple[sge.Expr, ...]
     order: tuple[Order, ...]
     limit: int
     offset: int
@@ -77,7 +77,7 @@ class Search:
         return None
 
 
-def all_of(conditions: Sequence[sge.Expression]) -> sge.Expression:
+def all_of(conditions: Sequence[sge.Expr]) -> sge.Expr:
     """One condition that holds where all do."""
     return sge.and_(*(each.copy() for each in conditions))
 

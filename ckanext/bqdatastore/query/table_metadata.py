@@ -14,7 +14,7 @@ NAME = "_table_metadata"
 TYPES = {ID: "int", "name": "name", "oid": "oid", "alias_of": "name"}
 
 
-def relation(tables: Sequence[str], aliases: Mapping[str, str]) -> sge.Expression:
+def relation(tables: Sequence[str], aliases: Mapping[str, str]) -> sge.Expr:
     """The list as an inline relation; `_id` and `oid` are made from the names."""
     rows = [(name, None) for name in tables] + list(aliases.items())
     values = [

@@ -54,16 +54,13 @@ def _quoted(texts: pa.Array, delimiter: str, alone: bool) -> pa.Array:
     return pc.fill_null(texts, "")
 
 
-def python_records(
-    rows: pa.Table, fields: Sequence[tuple[str, str]]
-) -> list[dict[str, Any]]:
+def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Rows as dictionaries of the Python values that the stock backend gives for SQL queries.
 
     :param fields: name and API type of each column, in order; of equal names the last one wins
     """
     columns = [
-        _python_values(values, type)
-        for values, (_, type) in zip(rows.columns, fields, strict=True)
+        _python_values(values, type) for values, (_, type) in zip(rows.columns, fields, strict=True)
     ]
     names = [name for name, _ in fields]
     if not columns:

@@ -220,24 +220,19 @@ _JSON_NUMBERS: Mapping[str, Any] = {
     "parse_constant": _refuse_constant,
 }
 INVALID_JSON = "invalid input syntax for type json"
-encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_encode_in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode = json.JSONEncoder(allow_nan=False).encode
+_encode_letters = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def json_text(value: Any) -> str:
-    """Any JSON value as compact text.
+    """Any JSON value as text, spelled as the stock backend's `json.dumps` spells it.
 
     :raises Refused: it is not a JSON value after all
     """
     try:
-        text = encode_json(value)
-        text.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair: PostgreSQL's `json` keeps it as an escape.
-        return _encode_in_ascii(value)
+        return _encode(value)
     except (TypeError, ValueError, RecursionError):
         raise Refused(INVALID_JSON) from None
-    return text
 
 
 def read_json(text: str) -> str:
@@ -261,15 +256,15 @@ def _parse_json(text: str) -> Any:
 def _jsonb_text(value: Any) -> str:
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: (len(_jsonb_string(key).encode()), key.encode()))
-        pairs = (f"{_jsonb_string(key)}:{_jsonb_text(value[key])}" for key in keys)
-        return f"{{{','.join(pairs)}}}"
+        pairs = (f"{_jsonb_string(key)}: {_jsonb_text(value[key])}" for key in keys)
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(_jsonb_text, value))}]"
+        return f"[{', '.join(map(_jsonb_text, value))}]"
     if isinstance(value, _JsonNumber):
         return _jsonb_number(value)
     if isinstance(value, str):
         return _jsonb_string(value)
-    return encode_json(value)
+    return _encode_letters(value)
 
 
 def _jsonb_string(value: str) -> str:
@@ -279,7 +274,7 @@ def _jsonb_string(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise Refused(INVALID_JSON) from None
-    return encode_json(value)
+    return _encode_letters(value)
 
 
 def _jsonb_number(text: str) -> str:

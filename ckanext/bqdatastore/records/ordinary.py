@@ -106,7 +106,7 @@ def _uuid(values: Values) -> pa.Array:
 
 
 def _json(values: Values) -> pa.Array:
-    encode = literals.encode_json
+    encode = literals.json_text
     try:
         return pa.array([None if value is None else encode(value) for value in values], pa.string())
     except (TypeError, ValueError, RecursionError):

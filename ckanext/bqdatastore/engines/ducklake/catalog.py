@@ -112,9 +112,7 @@ class Catalog:
     :param cursor: gives a cursor to read the catalog's tables with
     """
 
-    def __init__(
-        self, url: DuckLakeURL, cursor: Callable[[], duckdb.DuckDBPyConnection]
-    ) -> None:
+    def __init__(self, url: DuckLakeURL, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
         self._url = url
         self._cursor = cursor
         self._lock = threading.Lock()
@@ -249,5 +247,3 @@ class Catalog:
             return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
         finally:
             cursor.close()
-
-

@@ -216,9 +216,7 @@ class Connections:
     def _open(self, which: str) -> Side:
         read_only = which == "read"
         try:
-            return Side(
-                self.read_url if read_only else self.write_url, self._settings, read_only
-            )
+            return Side(self.read_url if read_only else self.write_url, self._settings, read_only)
         except duckdb.Error as error:
             raise EngineUnavailable(str(error).strip().split("\n")[0]) from None
 

@@ -17,7 +17,7 @@ _FLOATS = frozenset(["float4", "float8"])
 _PLAIN_FLOAT_LIMIT = 1e15
 
 
-def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
+def _call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:
     return sge.Anonymous(
         this=name,
         expressions=[
@@ -27,7 +27,7 @@ def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
     )
 
 
-def _varchar(value: sge.Expression) -> sge.Cast:
+def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
@@ -42,16 +42,18 @@ class DuckLakeDialect(DuckDBFullText):
     def __init__(self, milliseconds: bool = True) -> None:
         self._timestamp_format = "%Y-%m-%dT%H:%M:%S.%g" if milliseconds else "%Y-%m-%dT%H:%M:%S"
 
-    def json_object(self, columns: Sequence[Column]) -> sge.Expression:
-        arguments: list[sge.Expression] = []
+    def json_object(self, columns: Sequence[Column]) -> sge.Expr:
+        arguments: list[sge.Expr] = []
         for name, value, type in columns:
             arguments += [sge.Literal.string(name), self._json(value, type)]
         return _varchar(_call("json_object", *arguments))
 
-    def json_array(self, columns: Sequence[Column]) -> sge.Expression:
-        return _varchar(_call("json_array", *(self._json(value, type) for _, value, type in columns)))
+    def json_array(self, columns: Sequence[Column]) -> sge.Expr:
+        return _varchar(
+            _call("json_array", *(self._json(value, type) for _, value, type in columns))
+        )
 
-    def copy_text(self, value: sge.Expression, type: str) -> sge.Expression:
+    def copy_text(self, value: sge.Expr, type: str) -> sge.Expr:
         if type == "bool":
             return sge.Case(
                 ifs=[
@@ -69,23 +71,24 @@ class DuckLakeDialect(DuckDBFullText):
             return sge.func("coalesce", value, sge.Literal.string("null"))
         if type.startswith("_"):
             return sge.func(
-                "coalesce", _varchar(_call("to_json", self._element_json(value, type))),
+                "coalesce",
+                _varchar(_call("to_json", self._element_json(value, type))),
                 sge.Literal.string("null"),
             )
         return _varchar(value)
 
-    def cast(self, value: sge.Expression, type: str) -> sge.Expression:
+    def cast(self, value: sge.Expr, type: str) -> sge.Expr:
         if type == "numeric":
             # Which precision a number needs is the number's own affair: the client binds it so.
             return value
         return sge.Cast(this=value, to=stored_type(type))
 
-    def translate(self, tree: sge.Expression) -> sge.Expression:
+    def translate(self, tree: sge.Expr) -> sge.Expr:
         from .translate import translate
 
         return translate(tree)
 
-    def _json(self, value: sge.Expression, type: str) -> sge.Expression:
+    def _json(self, value: sge.Expr, type: str) -> sge.Expr:
         """A value as DuckDB's JSON functions should see it, to come out in the stock form."""
         if type in _JSON_KINDS:
             return sge.cast(value, "JSON", dialect="duckdb")
@@ -101,32 +104,40 @@ class DuckLakeDialect(DuckDBFullText):
             return _varchar(value)
         return value
 
-    def _element_json(self, value: sge.Expression, type: str) -> sge.Expression:
+    def _element_json(self, value: sge.Expr, type: str) -> sge.Expr:
         element_type = type[1:]
-        if element_type in ("text", "varchar", "bpchar", "bool", "numeric") or element_type.startswith(
-            "int"
-        ):
+        if element_type in (
+            "text",
+            "varchar",
+            "bpchar",
+            "bool",
+            "numeric",
+        ) or element_type.startswith("int"):
             return value
         element = sge.column("x")
         if element_type == "timestamp":
-            body: sge.Expression = sge.func(
+            body: sge.Expr = sge.func(
                 "replace", _varchar(element), sge.Literal.string(" "), sge.Literal.string("T")
             )
         else:
             body = self._json(element, element_type)
-        return _call("list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")]))
+        return _call(
+            "list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")])
+        )
 
-    def _zoned_text(self, value: sge.Expression) -> sge.Expression:
+    def _zoned_text(self, value: sge.Expr) -> sge.Expr:
         # The session's zone is UTC: DuckDB writes "2013-01-01 10:00:00+00".
         text = sge.func(
             "replace", _varchar(value), sge.Literal.string(" "), sge.Literal.string("T")
         )
         return sge.DPipe(this=text, expression=sge.Literal.string(":00"))
 
-    def _float_json(self, value: sge.Expression, type: str) -> sge.Expression:
+    def _float_json(self, value: sge.Expr, type: str) -> sge.Expr:
         # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes. A float4 goes by its
         # own shortest text, not by the float8 next to it.
-        number = value if type == "float8" else sge.cast(_varchar(value), "DOUBLE", dialect="duckdb")
+        number = (
+            value if type == "float8" else sge.cast(_varchar(value), "DOUBLE", dialect="duckdb")
+        )
         return sge.Case(
             ifs=[
                 sge.If(
@@ -140,7 +151,7 @@ class DuckLakeDialect(DuckDBFullText):
             ]
         )
 
-    def _float_text(self, value: sge.Expression) -> sge.Expression:
+    def _float_text(self, value: sge.Expr) -> sge.Expr:
         whole = sge.and_(
             sge.EQ(this=_call("trunc", value.copy()), expression=value.copy()),
             sge.LT(this=_call("abs", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
@@ -164,7 +175,7 @@ class DuckLakeDialect(DuckDBFullText):
             default=text,
         )
 
-    def _numeric_text(self, value: sge.Expression) -> sge.Expression:
+    def _numeric_text(self, value: sge.Expr) -> sge.Expr:
         # The column's scale is as wide as its widest value: zeros behind the point are not the value's.
         text = _varchar(value)
         shortened = _call("rtrim", _call("rtrim", text, "0"), ".")

@@ -23,7 +23,7 @@ from ...model.errors import (
 )
 from ...model.query import RESOURCES, Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
-from ...model.write import Deletion, TableChange, WriteMode, WriteResult
+from ...model.write import Deletion, TableChange, WriteResult
 from ..base import Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
@@ -199,7 +199,10 @@ class DuckLakeEngine(Engine):
             if deletion.returning_limit:
                 select = (
                     sge.select(
-                        *(column(stored).as_(name, quoted=True) for name, stored in entry.columns.items())
+                        *(
+                            column(stored).as_(name, quoted=True)
+                            for name, stored in entry.columns.items()
+                        )
                     )
                     .from_(lake_table(table.name))
                     .order_by(column(ID))
@@ -229,7 +232,7 @@ class DuckLakeEngine(Engine):
             raise
         return RecordStream(reader.schema, _batches(cursor, reader, limit))
 
-    def _located(self, tree: sge.Expression) -> sge.Expression:
+    def _located(self, tree: sge.Expr) -> sge.Expr:
         """The tree with the lake's names of tables and columns in place of the API's."""
         tree = tree.copy()
         renamed: dict[str, str] = {}
@@ -369,7 +372,7 @@ def _neutral(name: str) -> sge.Table:
     return table(name)
 
 
-def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expression) -> None:
+def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:
     cursor.execute(tree.sql(dialect="duckdb"))
 
 

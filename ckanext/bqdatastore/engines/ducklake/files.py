@@ -16,7 +16,9 @@ from .types import api_type, stored_type
 _PROGRESS_SECONDS = 0.2
 
 
-def inspect_file(cursor: duckdb.DuckDBPyConnection, source: FileSource) -> Sequence[tuple[str, str]]:
+def inspect_file(
+    cursor: duckdb.DuckDBPyConnection, source: FileSource
+) -> Sequence[tuple[str, str]]:
     """Names and API types of a file's columns, inferred from all of its rows.
 
     :raises InvalidRequest: the file breaks its format; says in which row
@@ -35,7 +37,7 @@ def file_relation(
 ) -> sge.Select:
     """The file's rows, numbered from 1 in the file's order, its columns those of the table in order."""
     positions = [f"c{number}" for number in range(len(table.fields))]
-    values: list[sge.Expression] = [
+    values: list[sge.Expr] = [
         sge.Window(this=sge.RowNumber()).as_(ID),
         *(
             sge.Cast(this=sge.column(position), to=stored_type(field.type))
@@ -53,7 +55,7 @@ def file_relation(
 
 
 def run_with_progress(
-    cursor: duckdb.DuckDBPyConnection, statement: sge.Expression, progress: Progress | None
+    cursor: duckdb.DuckDBPyConnection, statement: sge.Expr, progress: Progress | None
 ) -> int:
     """Run an INSERT and tell how far it has come; how many rows went in."""
     done = threading.Event()
@@ -83,7 +85,7 @@ def run_with_progress(
 def _reader(source: FileSource) -> sge.Table:
     """`read_csv(…)` and its kin as a relation."""
     path = sge.Literal.string(str(source.path))
-    options: dict[str, sge.Expression] = {}
+    options: dict[str, sge.Expr] = {}
     if source.format in ("csv", "tsv"):
         function = "read_csv"
         options = {
@@ -92,8 +94,8 @@ def _reader(source: FileSource) -> sge.Table:
             "strict_mode": sge.true(),
             "null_padding": sge.false(),
             "nullstr": sge.Array(
-                expressions=[sge.Literal.string(text) for text in source.null_values] or
-                [sge.Literal.string("")]
+                expressions=[sge.Literal.string(text) for text in source.null_values]
+                or [sge.Literal.string("")]
             ),
         }
         if source.format == "tsv":
@@ -120,6 +122,8 @@ def _broken(source: FileSource | None, error: duckdb.Error) -> InvalidRequest:
     text = str(error).strip()
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     reason = lines[0].split(": ", 1)[-1]
-    said = next((line for line in lines[1:] if line.startswith(("Expected", "Value", "Original"))), "")
+    said = next(
+        (line for line in lines[1:] if line.startswith(("Expected", "Value", "Original"))), ""
+    )
     name = f"{source.path.name} is not a readable {source.format} file: " if source else ""
     return InvalidRequest("file", f"{name}{reason} {said}".strip())

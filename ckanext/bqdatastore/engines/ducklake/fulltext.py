@@ -18,16 +18,37 @@ class Lexeme(Protocol):
     """A word of the query: see `query.fulltext.Lexeme`."""
 
     @property
-    def value(self) -> sge.Expression: ...
+    def value(self) -> sge.Expr: ...
     @property
     def stemmer(self) -> str | None: ...
     @property
     def prefix(self) -> bool: ...
     @property
-    def spellings(self) -> tuple[sge.Expression, ...]: ...
+    def run(self) -> bool: ...
     @property
-    def stop_words(self) -> tuple[sge.Expression, ...]: ...
+    def spellings(self) -> tuple[sge.Expr, ...]: ...
+    @property
+    def stop_words(self) -> tuple[sge.Expr, ...]: ...
 
+
+class Grammar(Protocol):
+    """The patterns of tokens: see `query.fulltext_words.Grammar`."""
+
+    @property
+    def no_token(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def undivided(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def compound(self) -> str: ...
+    @property
+    def word_compound(self) -> str: ...
+
+
+Body = Callable[[sge.Expr], sge.Expr]
 
 # What the English stemmer may have put at the end of a stem in place of what the word had there:
 # "flying" -> "fli", "dying" -> "die", "having" -> "have", "ability" -> "abl".
@@ -42,7 +63,7 @@ _TEXTS = frozenset(["text", "varchar", "bpchar", "name", "json", "jsonb", "uuid"
 class DuckDBFullText:
     """The part of the dialect that full-text search needs: `query.fulltext.FullTextDialect`."""
 
-    def full_text_value(self, value: sge.Expression, type: str, in_row: bool) -> sge.Expression:
+    def full_text_value(self, value: sge.Expr, type: str, in_row: bool) -> sge.Expr:
         if type in _TEXTS:
             return value
         if type == "nested":
@@ -52,7 +73,7 @@ class DuckDBFullText:
             text = _call("regexp_replace", _text(value), r"\.0$", "")
             return _call("replace", _call("lower", text), "inf", "infinity")
         if type == "numeric":
-            # The column's scale is as wide as its widest value: zeros at the end are not the value's.
+            # The column's scale is that of its widest value: zeros at the end are not the value's.
             return _call("regexp_replace", _text(value), r"\.0*$|(\.[0-9]*[1-9])0+$", r"\1")
         if type == "timestamp" and in_row:
             return _call("replace", _text(value), " ", "T")
@@ -62,12 +83,10 @@ class DuckDBFullText:
             return _text(_call("to_json", value))
         return _text(value)
 
-    def full_text_lexeme(self, word: sge.Expression, stemmer: str | None) -> sge.Expression:
+    def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
         return word if stemmer is None else _stem(word, stemmer)
 
-    def full_text_may_contain(
-        self, text: sge.Expression, lexeme: Lexeme
-    ) -> sge.Expression | None:
+    def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         if lexeme.stemmer is None:
             needle = lexeme.value.copy()
         elif lexeme.stemmer == "english":
@@ -76,32 +95,38 @@ class DuckDBFullText:
             return None
         return _call("contains", _call("lower", text), needle)
 
+    def full_text_runs(
+        self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar
+    ) -> sge.Expr:
+        compound = grammar.compound if lexeme.stemmer is None else grammar.word_compound
+        lower = _call("lower", text)
+        runs = _call("regexp_extract_all", lower.copy(), grammar.run)
+        return sge.Case(ifs=[sge.If(this=sge.not_(_matches(lower, compound)), true=runs)])
+
     def full_text_tokens(
-        self,
-        text: sge.Expression,
-        token: sge.Expression,
-        address: str,
-        undivided: str,
-        no_token: str | None,
-    ) -> sge.Expression:
-        matches = _call("regexp_extract_all", _call("lower", text.copy()), token)
-        if no_token is not None:
+        self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool
+    ) -> sge.Expr:
+        lower = _call("lower", text)
+        matches = _call("regexp_extract_all", lower.copy(), token)
+        if counted:
             matches = _filter(
-                matches, lambda match: sge.not_(_matches(match, no_token)), "_match"
+                matches, lambda match: sge.not_(_matches(match, grammar.no_token)), "_match"
             )
 
-        def expanded(match: sge.Expression) -> sge.Expression:
+        def expanded(match: sge.Expr) -> sge.Expr:
             host = _call("split_part", match.copy(), "/", sge.Literal.number(1))
             path = _call("substr", match.copy(), _plus(_call("length", host.copy()), 1))
             joined = _call("rtrim", match.copy(), "-")
             parts = _call("string_split", joined.copy(), "-")
             return sge.Case(
                 ifs=[
-                    sge.If(this=_matches(match, address), true=_list(match.copy(), host, path)),
+                    sge.If(
+                        this=_matches(match, grammar.address), true=_list(match.copy(), host, path)
+                    ),
                     sge.If(
                         this=sge.and_(
                             _call("contains", match.copy(), "-"),
-                            sge.not_(_matches(match, undivided)),
+                            sge.not_(_matches(match, grammar.undivided)),
                         ),
                         true=_call("list_prepend", joined, parts),
                     ),
@@ -109,73 +134,69 @@ class DuckDBFullText:
                 default=_list(match.copy()),
             )
 
-        several = sge.or_(
-            *(_call("contains", text.copy(), character) for character in ("-", "/"))
-        )
         return sge.Case(
             ifs=[
                 sge.If(
-                    this=several, true=_call("flatten", _transform(matches.copy(), expanded, "_match"))
+                    this=_matches(lower, grammar.compound),
+                    true=_call("flatten", _transform(matches, expanded, "_match")),
                 )
             ],
-            default=matches,
+            default=_call("regexp_extract_all", lower.copy(), grammar.run),
         )
 
-    def full_text_token(self, text: sge.Expression) -> sge.Expression:
-        return sge.Case(
-            ifs=[sge.If(this=text.copy().is_(sge.null()), true=_list())],
-            default=_list(_call("lower", text)),
-        )
-
-    def full_text_joined(self, lists: Sequence[sge.Expression]) -> sge.Expression:
-        return _call("flatten", _list(*(sge.func("coalesce", each, _list()) for each in lists)))
-
-    def full_text_contains(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_contains(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         if lexeme.prefix or lexeme.stop_words:
             return sge.GT(this=self.full_text_count(tokens, lexeme), expression=_number(0))
         if lexeme.stemmer is None:
             return _call("list_has_any", tokens, _list(*(each.copy() for each in lexeme.spellings)))
         stem = functools.partial(_stem, language=lexeme.stemmer)
-        return _call(
-            "list_contains", _transform(tokens, stem, "_token"), lexeme.value.copy()
-        )
+        return _call("list_contains", _transform(tokens, stem, "_token"), lexeme.value.copy())
 
-    def full_text_count(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_count(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         return _call("len", _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token"))
 
-    def full_text_positions(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+    def full_text_positions(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         return _filter(
             _call("range", _number(1), _plus(_call("len", tokens.copy()), 1)),
             lambda place: _fits(_call("list_extract", tokens.copy(), place), lexeme),
             "_position",
         )
 
-    def full_text_with(
-        self, value: sge.Expression, body: Callable[[sge.Expression], sge.Expression]
-    ) -> sge.Expression:
+    def full_text_each(self, values: Sequence[sge.Expr], body: Body) -> sge.Expr:
+        return _transform(_list(*values), body, "_text")
+
+    def full_text_any(self, conditions: sge.Expr) -> sge.Expr:
+        return _call("list_contains", conditions, sge.true())
+
+    def full_text_total(self, numbers: sge.Expr) -> sge.Expr:
+        total = sge.func("coalesce", _call("list_sum", numbers), _number(0))
+        return sge.cast(total, "BIGINT", dialect="duckdb")
+
+    def full_text_joined(self, lists: sge.Expr) -> sge.Expr:
+        return _call("flatten", lists)
+
+    def full_text_with(self, value: sge.Expr, body: Body) -> sge.Expr:
         return _call("list_extract", _transform(_list(value), body, "_value"), _number(1))
 
-    def full_text_no_positions(self) -> sge.Expression:
+    def full_text_no_positions(self) -> sge.Expr:
         return sge.cast(_list(), "BIGINT[]", dialect="duckdb")
 
-    def full_text_shift(self, positions: sge.Expression, distance: int) -> sge.Expression:
+    def full_text_shift(self, positions: sge.Expr, distance: int) -> sge.Expr:
         return _transform(positions, lambda place: _plus(place, distance), "_place")
 
-    def full_text_union(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
+    def full_text_union(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
         return _call("list_concat", a, b)
 
-    def full_text_intersection(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
+    def full_text_intersection(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
         return _call("list_intersect", a, b)
 
-    def full_text_difference(self, a: sge.Expression, b: sge.Expression) -> sge.Expression:
-        return _filter(
-            a, lambda place: sge.not_(_call("list_contains", b.copy(), place)), "_kept"
-        )
+    def full_text_difference(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
+        return _filter(a, lambda place: sge.not_(_call("list_contains", b.copy(), place)), "_kept")
 
-    def full_text_any(self, positions: sge.Expression) -> sge.Expression:
+    def full_text_not_empty(self, positions: sge.Expr) -> sge.Expr:
         return sge.GT(this=_call("len", positions), expression=_number(0))
 
-    def full_text_weight(self, count: sge.Expression) -> sge.Expression:
+    def full_text_weight(self, count: sge.Expr) -> sge.Expr:
         few = [
             sge.If(this=_number(n), true=_double(sum(1 / each**2 for each in range(1, n + 1))))
             for n in range(3)
@@ -183,9 +204,9 @@ class DuckDBFullText:
         limited = _call("least", count.copy(), _number(_MOST_POSITIONS))
         return sge.Case(this=count, ifs=few, default=_sum_of_squares(limited))
 
-    def full_text_prefix_weight(self, tokens: sge.Expression, lexeme: Lexeme) -> sge.Expression:
-        def weight(lexemes: sge.Expression) -> sge.Expression:
-            def of_one(one: sge.Expression) -> sge.Expression:
+    def full_text_prefix_weight(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
+        def weight(lexemes: sge.Expr) -> sge.Expr:
+            def of_one(one: sge.Expr) -> sge.Expr:
                 same = _filter(
                     lexemes.copy(),
                     lambda other: sge.EQ(this=other, expression=one.copy()),
@@ -202,10 +223,10 @@ class DuckDBFullText:
             found = _transform(found, stem, "_token")
         return self.full_text_with(found, weight)
 
-    def full_text_proximity(self, positions: Sequence[sge.Expression]) -> sge.Expression:
+    def full_text_proximity(self, positions: Sequence[sge.Expr]) -> sge.Expr:
         """One less the product, over all pairs of places, of one less the pair's weight."""
 
-        def miss(left: sge.Expression, right: sge.Expression) -> sge.Expression:
+        def miss(left: sge.Expr, right: sge.Expr) -> sge.Expr:
             distance = _call("abs", sge.Sub(this=left, expression=right))
             # `word_distance` of tsrank.c; the root of both words' weights (0.1 each) and of it.
             slope = sge.Sub(
@@ -224,7 +245,7 @@ class DuckDBFullText:
                 default=sge.Sub(this=_one(), expression=near),
             )
 
-        def misses(left: sge.Expression, right: sge.Expression) -> sge.Expression:
+        def misses(left: sge.Expr, right: sge.Expr) -> sge.Expr:
             return _call(
                 "flatten",
                 _transform(
@@ -236,7 +257,7 @@ class DuckDBFullText:
                 ),
             )
 
-        def of_all(lists: sge.Expression) -> sge.Expression:
+        def of_all(lists: sge.Expr) -> sge.Expr:
             places = [
                 _call("list_extract", lists.copy(), _number(number + 1))
                 for number in range(len(positions))
@@ -249,12 +270,10 @@ class DuckDBFullText:
                 ),
             )
 
-        return sge.func(
-            "coalesce", self.full_text_with(_list(*positions), of_all), _double(0.0)
-        )
+        return sge.func("coalesce", self.full_text_with(_list(*positions), of_all), _double(0.0))
 
 
-def _fits(token: sge.Expression, lexeme: Lexeme) -> sge.Expression:
+def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
     """Whether a token has the lexeme."""
     if lexeme.stemmer is None:
         if lexeme.prefix:
@@ -270,7 +289,7 @@ def _fits(token: sge.Expression, lexeme: Lexeme) -> sge.Expression:
     return sge.and_(same, sge.not_(stopped))
 
 
-def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
+def _call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:
     return sge.Anonymous(
         this=name,
         expressions=[
@@ -281,24 +300,22 @@ def _call(name: str, *arguments: sge.Expression | str) -> sge.Anonymous:
 
 
 def _transform(
-    values: sge.Expression,
-    body: Callable[[sge.Expression], sge.Expression],
+    values: sge.Expr,
+    body: Body,
     variable: str,
-) -> sge.Expression:
+) -> sge.Expr:
     return _call("list_transform", values, _lambda(body, variable))
 
 
 def _filter(
-    values: sge.Expression,
-    body: Callable[[sge.Expression], sge.Expression],
+    values: sge.Expr,
+    body: Body,
     variable: str,
-) -> sge.Expression:
+) -> sge.Expr:
     return _call("list_filter", values, _lambda(body, variable))
 
 
-def _lambda(
-    body: Callable[[sge.Expression], sge.Expression], variable: str
-) -> sge.Lambda:
+def _lambda(body: Body, variable: str) -> sge.Lambda:
     # No field begins with "_", so the variable hides no column.
     return sge.Lambda(
         this=body(sge.column(variable)),
@@ -306,45 +323,45 @@ def _lambda(
     )
 
 
-def _stem(word: sge.Expression, language: str) -> sge.Expression:
+def _stem(word: sge.Expr, language: str) -> sge.Expr:
     return _call("stem", word, language)
 
 
-def _matches(text: sge.Expression, pattern: str) -> sge.Expression:
+def _matches(text: sge.Expr, pattern: str) -> sge.Expr:
     return _call("regexp_matches", text.copy(), pattern)
 
 
-def _text(value: sge.Expression) -> sge.Expression:
+def _text(value: sge.Expr) -> sge.Expr:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
-def _joined_text(before: str, value: sge.Expression, after: str) -> sge.Expression:
+def _joined_text(before: str, value: sge.Expr, after: str) -> sge.Expr:
     """The three as one text; null for a null."""
     start = sge.DPipe(this=sge.Literal.string(before), expression=value)
     return sge.paren(sge.DPipe(this=start, expression=sge.Literal.string(after)))
 
 
-def _list(*values: sge.Expression) -> sge.Expression:
+def _list(*values: sge.Expr) -> sge.Expr:
     return sge.Array(expressions=list(values))
 
 
-def _number(value: int) -> sge.Expression:
+def _number(value: int) -> sge.Expr:
     return sge.Literal.number(value)
 
 
-def _plus(value: sge.Expression, number: int) -> sge.Expression:
+def _plus(value: sge.Expr, number: int) -> sge.Expr:
     return sge.Add(this=value, expression=_number(number))
 
 
-def _double(value: float) -> sge.Expression:
+def _double(value: float) -> sge.Expr:
     return sge.cast(sge.Literal.number(repr(float(value))), "DOUBLE", dialect="duckdb")
 
 
-def _one() -> sge.Expression:
+def _one() -> sge.Expr:
     return _double(1.0)
 
 
-def _sum_of_squares(count: sge.Expression) -> sge.Expression:
+def _sum_of_squares(count: sge.Expr) -> sge.Expr:
     """`1/1 + 1/4 + ... + 1/count^2`"""
     terms = _transform(
         _call("range", _number(1), _plus(count, 1)),

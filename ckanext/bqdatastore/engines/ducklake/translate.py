@@ -82,12 +82,12 @@ def _translate_children(tree: Expression, skip: str = "") -> None:
     for key, value in list(tree.args.items()):
         if key == skip or isinstance(value, (sge.DataType, sge.TableAlias, sge.Identifier)):
             continue
-        if isinstance(value, sge.Expression):
+        if isinstance(value, sge.Expr):
             tree.set(key, _translated(value))
         elif isinstance(value, list):
             tree.set(
                 key,
-                [_translated(item) if isinstance(item, sge.Expression) else item for item in value],
+                [_translated(item) if isinstance(item, sge.Expr) else item for item in value],
             )
 
 
@@ -128,18 +128,19 @@ def _integers_alike(tree: sge.Binary) -> None:
     """DuckDB makes a literal as narrow as its neighbour; PostgreSQL's is an int4 at least."""
     if kind(tree) not in INTEGERS or not all(kind(side) in INTEGERS for side in _sides(tree)):
         return
+    if kind(tree) == "int4" and all(kind(side) == "int4" for side in _sides(tree)):
+        return
     for key in ("this", "expression"):
         side = tree.args[key]
         if kind(side) != kind(tree) or whole_number(side) is not None:
-            if kind(tree) != "int4" or any(kind(other) != "int4" for other in _sides(tree)):
-                tree.set(key, cast(side, kind(tree)))
+            tree.set(key, cast(side, kind(tree)))
 
 
 def _sides(tree: sge.Binary) -> tuple[Expression, Expression]:
     return tree.this, tree.expression
 
 
-def _add(tree: sge.Add) -> Expression:
+def _add(tree: sge.Binary) -> Expression:
     if kind(tree) == "numeric":
         return _wide(tree)
     _integers_alike(tree)
@@ -394,6 +395,7 @@ def _wide(tree: sge.Binary) -> Expression:
     literals_at = [key for key in ("this", "expression") if _is_decimal(tree.args[key])]
     if literals_at:
         side = _bare(tree.args[literals_at[0]])
+        assert isinstance(side, sge.Cast)
         scale = int(side.to.expressions[1].name)
         tree.set(literals_at[0], cast(side.this, decimal(38, scale)))
     elif isinstance(tree, sge.Mul):

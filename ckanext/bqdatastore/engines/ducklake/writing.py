@@ -22,12 +22,10 @@ _POSITION = "__position"
 
 def lake_table(name: str) -> sge.Table:
     """A table's full name."""
-    return sge.table_(
-        sge.to_identifier(name, quoted=True), db=SCHEMA, catalog=LAKE
-    )
+    return sge.table_(sge.to_identifier(name, quoted=True), db=SCHEMA, catalog=LAKE)
 
 
-def lake_table_as(name: str, alias: str) -> sge.Expression:
+def lake_table_as(name: str, alias: str) -> sge.Expr:
     return sge.alias_(lake_table(name), alias, table=True)
 
 
@@ -151,7 +149,7 @@ class TableWriter:
     def _merge(self, rows: Rows, mode: WriteMode) -> None:
         values = [self.columns[name] for name in rows.data.column_names if name != ID]
         changes = [name for name in values if name not in self._stored_key(rows)] or values[:1]
-        whens: list[sge.Expression] = []
+        whens: list[sge.Expr] = []
         if changes:
             whens.append(
                 sge.When(
@@ -171,9 +169,7 @@ class TableWriter:
                     matched=False,
                     then=sge.Insert(
                         this=sge.Tuple(expressions=[column(name) for name in inserted]),
-                        expression=sge.Tuple(
-                            expressions=[column(name, "s") for name in inserted]
-                        ),
+                        expression=sge.Tuple(expressions=[column(name, "s") for name in inserted]),
                     ),
                 )
             )
@@ -225,7 +221,9 @@ class TableWriter:
 
     def _position_of(self, rows: Rows, present: list[str], values: list[str]) -> int:
         """Where in the request the later of two rows of a key is."""
-        named = dict(zip((self.columns[name] for name in self.table.primary_key), values, strict=True))
+        named = dict(
+            zip((self.columns[name] for name in self.table.primary_key), values, strict=True)
+        )
         same = sge.and_(
             *(_varchar(column(name)).eq(sge.Literal.string(named[name])) for name in present)
         )
@@ -257,10 +255,8 @@ class TableWriter:
             .order_by(column(_POSITION, "s"))
         )
 
-    def _outputs(self) -> list[sge.Expression]:
-        return [
-            column(stored, "t").as_(name, quoted=True) for name, stored in self.columns.items()
-        ]
+    def _outputs(self) -> list[sge.Expr]:
+        return [column(stored, "t").as_(name, quoted=True) for name, stored in self.columns.items()]
 
     # Parts
 
@@ -270,7 +266,7 @@ class TableWriter:
     def _stored_key(self, rows: Rows) -> set[str]:
         return {self.columns[name] for name in rows.key}
 
-    def _same_key(self, rows: Rows) -> sge.Expression:
+    def _same_key(self, rows: Rows) -> sge.Expr:
         return sge.and_(
             *(
                 column(self.columns[name], "t").eq(column(self.columns[name], "s"))
@@ -278,17 +274,17 @@ class TableWriter:
             )
         )
 
-    def _execute(self, tree: sge.Expression) -> None:
+    def _execute(self, tree: sge.Expr) -> None:
         self.cursor.execute(tree.sql(dialect="duckdb"))
 
-    def _fetch(self, tree: sge.Expression) -> list[tuple[object, ...]]:
+    def _fetch(self, tree: sge.Expr) -> list[tuple[object, ...]]:
         return self.cursor.execute(tree.sql(dialect="duckdb")).fetchall()
 
-    def _arrow(self, tree: sge.Expression) -> pa.Table:
+    def _arrow(self, tree: sge.Expr) -> pa.Table:
         return self.cursor.execute(tree.sql(dialect="duckdb")).to_arrow_table()
 
 
-def _varchar(value: sge.Expression) -> sge.Cast:
+def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
@@ -303,13 +299,13 @@ def create_statement(table: Table, columns: Mapping[str, str]) -> sge.Create:
 
 def alter_statements(
     before: Mapping[str, str], after: Table, columns: Mapping[str, str]
-) -> list[sge.Expression]:
+) -> list[sge.Expr]:
     """What adds and removes columns.
 
     :param before: stored names of the columns that are there
     :param columns: stored names of the columns that shall be
     """
-    statements: list[sge.Expression] = [
+    statements: list[sge.Expr] = [
         _alter(
             after.name,
             sge.Drop(this=sge.to_identifier(stored, quoted=True), kind="COLUMN"),
@@ -329,9 +325,9 @@ def comment_statement(kind: str, name: str, text: str) -> sge.Comment:
     return sge.Comment(this=lake_table(name), kind=kind, expression=sge.Literal.string(text))
 
 
-def alias_statements(before: Sequence[str], after: Table) -> list[sge.Expression]:
+def alias_statements(before: Sequence[str], after: Table) -> list[sge.Expr]:
     """What makes the aliases those of the table as it shall be."""
-    statements: list[sge.Expression] = [
+    statements: list[sge.Expr] = [
         sge.Drop(this=lake_table(alias), kind="VIEW")
         for alias in before
         if alias not in after.aliases
@@ -345,7 +341,7 @@ def alias_statements(before: Sequence[str], after: Table) -> list[sge.Expression
     return statements
 
 
-def _alter(name: str, action: sge.Expression) -> sge.Alter:
+def _alter(name: str, action: sge.Expr) -> sge.Alter:
     return sge.Alter(this=lake_table(name), kind="TABLE", actions=[action])
 
 

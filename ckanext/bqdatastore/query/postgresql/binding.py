@@ -20,7 +20,8 @@ from .inference import Typing, cast, typed
 from .nodes import identifier
 from .scopes import Column, Names, Relation, Relations, Scope, merged
 
-_PAREN = (sge.Paren,)
+_JOIN_KEYS = ("on", "using", "method", "kind", "side")
+"""What a join has one of at least, and a comma none."""
 
 
 def bound(tree: sge.Query, tables: Mapping[str, Table]) -> tuple[sge.Query, Relation]:
@@ -109,8 +110,8 @@ class _Binding:
                 clause.set("expression", cast(typing.bind(clause.expression), "int8"))
 
     def source(
-        self, tree: sge.Expression, lateral: Scope | None, outer: Scope | None, ctes: Relations
-    ) -> tuple[sge.Expression, Scope]:
+        self, tree: sge.Expr, lateral: Scope | None, outer: Scope | None, ctes: Relations
+    ) -> tuple[sge.Expr, Scope]:
         """One item of `FROM` and the scope that it makes.
 
         :param lateral: the sources to its left, which a `LATERAL` sub-query sees
@@ -132,7 +133,7 @@ class _Binding:
         name, columns = _alias(tree, "unnamed_subquery")
         engine_name = self._names.unique(name)
         alias = sge.TableAlias(this=identifier(engine_name))
-        result: sge.Expression = sge.Subquery(this=query)
+        result: sge.Expr = sge.Subquery(this=query)
         if is_lateral:
             result = sge.Lateral(this=result)
         result.set("alias", alias)
@@ -140,7 +141,7 @@ class _Binding:
         # PostgreSQL lets nobody name a sub-query that has no alias.
         return result, Scope(outer, list(found), {name: found})
 
-    def _table(self, tree: sge.Table, ctes: Relations) -> tuple[sge.Expression, Scope]:
+    def _table(self, tree: sge.Table, ctes: Relations) -> tuple[sge.Expr, Scope]:
         written = tree.name
         name, columns = _alias(tree, written)
         engine_name = self._names.unique(name)
@@ -162,7 +163,7 @@ class _Binding:
 
     def _values(
         self, tree: sge.Values, outer: Scope | None, ctes: Relations
-    ) -> tuple[sge.Expression, Scope]:
+    ) -> tuple[sge.Expr, Scope]:
         typing = Typing(Scope(outer), lambda query, scope: self.query(query, scope, ctes))
         rows = [[typing.bind(value) for value in row.expressions] for row in tree.expressions]
         kinds = [
@@ -184,7 +185,7 @@ class _Binding:
 
     def joins(
         self,
-        first: sge.Expression,
+        first: sge.Expr,
         joins: Sequence[sge.Join],
         scope: Scope,
         lateral: Scope | None,
@@ -199,10 +200,7 @@ class _Binding:
             seen.parent = lateral or outer
             right_tree, right = self.source(join.this, seen, outer, ctes)
             join.set("this", right_tree)
-            is_comma = not any(
-                join.args.get(key) for key in ("on", "using", "method", "kind", "side")
-            )
-            if is_comma:
+            if not any(join.args.get(key) for key in _JOIN_KEYS):
                 before, current = before.joined(current), right
                 before.parent = outer
                 continue
@@ -234,9 +232,7 @@ class _Binding:
         using = join.args.get("using")
         return [column.name for column in using] if using else None
 
-    def _pairs_equal(
-        self, pairs: Sequence[tuple[Column, Column]], ctes: Relations
-    ) -> sge.Expression:
+    def _pairs_equal(self, pairs: Sequence[tuple[Column, Column]], ctes: Relations) -> sge.Expr:
         typing = self._typing(Scope(), ctes)
         conditions = [
             typing.operation(sge.EQ(this=one.reference(), expression=other.reference()), "=")
@@ -303,9 +299,9 @@ class _Select:
                 "query", "SELECT DISTINCT ON expressions must match initial ORDER BY expressions"
             )
 
-    def _ordered_value(self, item: sge.Expression) -> sge.Expression:
+    def _ordered_value(self, item: sge.Expr) -> sge.Expr:
         if isinstance(item, sge.Literal):
-            target: sge.Expression = self._tree.expressions[int(item.name) - 1].this
+            target: sge.Expr = self._tree.expressions[int(item.name) - 1].this
             return target
         return item
 
@@ -325,7 +321,7 @@ class _Select:
         tree.set("joins", joins)
 
     def _bind_outputs(self) -> Relation:
-        targets: list[tuple[str, sge.Expression]] = []
+        targets: list[tuple[str, sge.Expr]] = []
         for target in self._tree.expressions:
             if isinstance(target, sge.Alias):
                 targets.append((target.alias, self._typing.bind(target.this)))
@@ -352,9 +348,9 @@ class _Select:
             for clause in group.args.get(key) or ():
                 self._bind_grouping(clause)
 
-    def _bind_grouping(self, clause: sge.Expression) -> None:
+    def _bind_grouping(self, clause: sge.Expr) -> None:
         """The expressions of a set, in place; sets may hold sets."""
-        members = []
+        members: list[sge.Expr] = []
         for member in clause.expressions:
             if isinstance(member, (sge.Tuple, sge.Rollup, sge.Cube, sge.GroupingSets)):
                 self._bind_grouping(member)
@@ -363,7 +359,7 @@ class _Select:
                 members.append(self._grouped(member))
         clause.set("expressions", members)
 
-    def _grouped(self, item: sge.Expression) -> sge.Expression:
+    def _grouped(self, item: sge.Expr) -> sge.Expr:
         """A member of `GROUP BY`: a bare name is a column before it is an output's name."""
         named = isinstance(item, sge.Column) and not item.table
         if named and self._scope.own(item.name):
@@ -373,7 +369,7 @@ class _Select:
             return self._typing.bind(item)
         return sge.Literal.number(place)
 
-    def _sorted(self, item: sge.Expression) -> sge.Expression:
+    def _sorted(self, item: sge.Expr) -> sge.Expr:
         """A member of `ORDER BY`: a bare name is an output's name before it is a column."""
         place = self._place(item)
         if place is not None:
@@ -384,18 +380,18 @@ class _Select:
                 return sge.Literal.number(position + 1)
         return found
 
-    def _selected(self, item: sge.Expression) -> sge.Expression:
+    def _selected(self, item: sge.Expr) -> sge.Expr:
         place = self._place(item)
         if place is None:
             return self._typing.bind(item)
         return self._tree.expressions[place - 1].this.copy()
 
-    def _place(self, item: sge.Expression) -> int | None:
+    def _place(self, item: sge.Expr) -> int | None:
         return _output_place(item, self._names, [target.this for target in self._tree.expressions])
 
 
 def _output_place(
-    item: sge.Expression, names: Sequence[str], values: Sequence[sge.Expression | None]
+    item: sge.Expr, names: Sequence[str], values: Sequence[sge.Expr | None]
 ) -> int | None:
     """The place, from 1, of the output that an ordinal or a bare name stands for."""
     if isinstance(item, (sge.Literal, sge.Null, sge.Boolean)):
@@ -425,7 +421,7 @@ def _coerce_outputs(tree: sge.Query, kinds: Sequence[str]) -> None:
             target.set("this", cast(target.this, kind))
 
 
-def _alias(tree: sge.Expression, default: str) -> tuple[str, list[str]]:
+def _alias(tree: sge.Expr, default: str) -> tuple[str, list[str]]:
     alias = tree.args.get("alias")
     if alias is None:
         return default, []

@@ -53,53 +53,15 @@ def _signature(text: str) -> Signature:
     )
 
 
-AGGREGATES = frozenset(
-    [
-        "any_value",
-        "array_agg",
-        "avg",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "bool_and",
-        "bool_or",
-        "corr",
-        "count",
-        "covar_pop",
-        "covar_samp",
-        "cume_dist",
-        "dense_rank",
-        "every",
-        "json_agg",
-        "json_object_agg",
-        "jsonb_agg",
-        "jsonb_object_agg",
-        "max",
-        "min",
-        "mode",
-        "percent_rank",
-        "percentile_cont",
-        "percentile_disc",
-        "rank",
-        "regr_avgx",
-        "regr_avgy",
-        "regr_count",
-        "regr_intercept",
-        "regr_r2",
-        "regr_slope",
-        "regr_sxx",
-        "regr_sxy",
-        "regr_syy",
-        "stddev",
-        "stddev_pop",
-        "stddev_samp",
-        "string_agg",
-        "sum",
-        "var_pop",
-        "var_samp",
-        "variance",
-    ]
-)
+_AGGREGATES_WORDS = """
+any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp
+cume_dist dense_rank every json_agg json_object_agg jsonb_agg jsonb_object_agg max min mode
+percent_rank percentile_cont percentile_disc rank regr_avgx regr_avgy regr_count regr_intercept
+regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum
+var_pop var_samp variance
+"""
+
+AGGREGATES = frozenset(_AGGREGATES_WORDS.split())
 
 FUNCTIONS = _read(
     """

@@ -36,40 +36,16 @@ BINARY: dict[str, type[sge.Binary]] = {
 }
 """Operators with a node of their own; every other one is an `Operator` with PostgreSQL's sign."""
 
-OTHER_OPERATORS = frozenset(
-    [
-        "~",
-        "~*",
-        "!~",
-        "!~*",
-        "~~",
-        "~~*",
-        "!~~",
-        "!~~*",
-        "->",
-        "->>",
-        "#>",
-        "#>>",
-        "@>",
-        "<@",
-        "?",
-        "?|",
-        "?&",
-        "&&",
-        "&",
-        "|",
-        "#",
-        "<<",
-        ">>",
-        "^@",
-        "#-",
-    ]
-)
+_OTHER_OPERATORS_WORDS = """
+~ ~* !~ !~* ~~ ~~* !~~ !~~* -> ->> #> #>> @> <@ ? ?| ?& && & | # << >> ^@ #-
+"""
+
+OTHER_OPERATORS = frozenset(_OTHER_OPERATORS_WORDS.split())
 
 _PREFIX: dict[str, str] = {"@": "abs", "|/": "sqrt", "||/": "cbrt"}
 """Prefix operators that are a function by another name."""
 
-_VALUE_FUNCTIONS: dict[str, Callable[[], sge.Expression]] = {
+_VALUE_FUNCTIONS: dict[str, Callable[[], sge.Expr]] = {
     "SVFOP_CURRENT_DATE": sge.CurrentDate,
     "SVFOP_CURRENT_TIMESTAMP": lambda: call("now"),
     "SVFOP_LOCALTIMESTAMP": lambda: sge.Cast(
@@ -84,7 +60,7 @@ _EXCLUSIONS = {
 }
 
 
-def expression(node: Any) -> sge.Expression:
+def expression(node: Any) -> sge.Expr:
     """:raises InvalidRequest: a form that is not allowed
     :raises NotPermitted: a function that nobody may use
     """
@@ -94,12 +70,12 @@ def expression(node: Any) -> sge.Expression:
     return reader(node)
 
 
-def call(name: str, *arguments: sge.Expression) -> sge.Anonymous:
+def call(name: str, *arguments: sge.Expr) -> sge.Anonymous:
     """A call of the function that PostgreSQL knows as `name`."""
     return sge.Anonymous(this=name, expressions=list(arguments))
 
 
-def operand(tree: sge.Expression) -> sge.Expression:
+def operand(tree: sge.Expr) -> sge.Expr:
     """`tree` in brackets where an operator beside it could take it apart."""
     return tree if isinstance(tree, _WHOLE) else sge.Paren(this=tree)
 
@@ -129,7 +105,7 @@ _WHOLE = (
 )
 
 
-def _column(node: ast.ColumnRef) -> sge.Expression:
+def _column(node: Any) -> sge.Expr:
     fields(node, "fields")
     parts = list(node.fields)
     if len(parts) == 3 and isinstance(parts[0], ast.String) and parts[0].sval == "public":
@@ -142,7 +118,7 @@ def _column(node: ast.ColumnRef) -> sge.Expression:
     return sge.Column(this=identifier(parts[-1].sval), table=table)
 
 
-def _constant(node: ast.A_Const) -> sge.Expression:
+def _constant(node: Any) -> sge.Expr:
     fields(node, "isnull val")
     if node.isnull:
         return sge.Null()
@@ -150,7 +126,7 @@ def _constant(node: ast.A_Const) -> sge.Expression:
     if isinstance(value, ast.Integer):
         return sge.Literal.number(value.ival)
     if isinstance(value, ast.Float):
-        return sge.Literal.number(_number(value.fval))
+        return sge.Literal.number(_number(str(value.fval)))
     if isinstance(value, ast.Boolean):
         return sge.Boolean(this=value.boolval)
     if isinstance(value, ast.String):
@@ -166,7 +142,7 @@ def _number(text: str) -> str:
     return text
 
 
-def _cast(node: ast.TypeCast) -> sge.Expression:
+def _cast(node: Any) -> sge.Expr:
     fields(node, "arg typeName")
     value, unit = expression(node.arg), None
     kind = type_of_name(node.typeName)
@@ -178,19 +154,19 @@ def _cast(node: ast.TypeCast) -> sge.Expression:
     return sge.Cast(this=value, to=kind)
 
 
-def _operator(node: ast.A_Expr) -> sge.Expression:
+def _operator(node: Any) -> sge.Expr:
     fields(node, "kind name lexpr rexpr")
     return _OPERATORS[node.kind](node)
 
 
 def _sign(node: Any) -> str:
-    names = node.name if isinstance(node, ast.A_Expr) else node.operName
+    names: tuple[Any, ...] = getattr(node, "name", None) or node.operName
     if len(names) != 1:
         raise InvalidRequest("query", "OPERATOR(schema.name) is not supported")
     return names[0].sval
 
 
-def _plain(node: ast.A_Expr) -> sge.Expression:
+def _plain(node: Any) -> sge.Expr:
     sign = _sign(node)
     if isinstance(node.lexpr, ast.RowExpr) and isinstance(node.rexpr, ast.RowExpr):
         return _rows_compared(sign, node.lexpr, node.rexpr)
@@ -210,7 +186,7 @@ def _plain(node: ast.A_Expr) -> sge.Expression:
     raise InvalidRequest("query", f"operator does not exist: {sign}")
 
 
-def binary(sign: str, left: sge.Expression, right: sge.Expression) -> sge.Expression:
+def binary(sign: str, left: sge.Expr, right: sge.Expr) -> sge.Expr:
     """`left sign right`, sides already in brackets where they need them."""
     if sign in BINARY:
         return BINARY[sign](this=left, expression=right)
@@ -219,7 +195,7 @@ def binary(sign: str, left: sge.Expression, right: sge.Expression) -> sge.Expres
     raise InvalidRequest("query", f"operator does not exist: {sign}")
 
 
-def _rows_compared(sign: str, left: ast.RowExpr, right: ast.RowExpr) -> sge.Expression:
+def _rows_compared(sign: str, left: Any, right: Any) -> sge.Expr:
     """`(a, b) = (c, d)`: member by member, as PostgreSQL defines it."""
     if sign not in ("=", "<>") or len(left.args) != len(right.args):
         raise InvalidRequest("query", f"Rows cannot be compared with {sign} here")
@@ -228,22 +204,22 @@ def _rows_compared(sign: str, left: ast.RowExpr, right: ast.RowExpr) -> sge.Expr
     return _balanced(sge.And if sign == "=" else sge.Or, [operand(side) for side in sides])
 
 
-def _quantified(node: ast.A_Expr) -> sge.Expression:
+def _quantified(node: Any) -> sge.Expr:
     kind = sge.Any if node.kind == A_Expr_Kind.AEXPR_OP_ANY else sge.All
     right = kind(this=operand(expression(node.rexpr)))
     return binary(_sign(node), operand(expression(node.lexpr)), right)
 
 
-def _distinct(node: ast.A_Expr) -> sge.Expression:
+def _distinct(node: Any) -> sge.Expr:
     kind = sge.NullSafeNEQ if node.kind == A_Expr_Kind.AEXPR_DISTINCT else sge.NullSafeEQ
     return kind(this=operand(expression(node.lexpr)), expression=operand(expression(node.rexpr)))
 
 
-def _nullif(node: ast.A_Expr) -> sge.Expression:
+def _nullif(node: Any) -> sge.Expr:
     return sge.Nullif(this=expression(node.lexpr), expression=expression(node.rexpr))
 
 
-def _in(node: ast.A_Expr) -> sge.Expression:
+def _in(node: Any) -> sge.Expr:
     if isinstance(node.lexpr, ast.RowExpr):
         return _row_in(node)
     values = [expression(value) for value in node.rexpr]
@@ -251,7 +227,7 @@ def _in(node: ast.A_Expr) -> sge.Expression:
     return tree if _sign(node) == "=" else sge.Not(this=sge.Paren(this=tree))
 
 
-def _row_in(node: ast.A_Expr) -> sge.Expression:
+def _row_in(node: Any) -> sge.Expr:
     """`(a, b) IN ((1, 2), ...)`: equal to one of them."""
     if not all(isinstance(row, ast.RowExpr) for row in node.rexpr):
         raise InvalidRequest("query", "A row can only be in a list of rows")
@@ -260,25 +236,28 @@ def _row_in(node: ast.A_Expr) -> sge.Expression:
     return found if _sign(node) == "=" else sge.Not(this=operand(found))
 
 
-def _matched(node: ast.A_Expr) -> sge.Expression:
+def _matched(node: Any) -> sge.Expr:
     """`LIKE`, `ILIKE` and `SIMILAR TO` by their operators; an escape is a call beside it."""
     sign, pattern = _sign(node), node.rexpr
     escape = None
-    if isinstance(pattern, ast.FuncCall) and pattern.funcname[-1].sval in (
-        "like_escape",
-        "similar_to_escape",
-    ):
-        arguments = pattern.args
-        pattern = arguments[0]
-        escape = expression(arguments[1]) if len(arguments) > 1 else None
+    if isinstance(pattern, ast.FuncCall) and _called(pattern) in _ESCAPED:
+        pattern, *given = pattern.args or ()
+        escape = expression(given[0]) if given else None
     kind = _PATTERNS[node.kind]
-    tree: sge.Expression = kind(
+    tree: sge.Expr = kind(
         this=operand(expression(node.lexpr)), expression=operand(expression(pattern))
     )
     if escape is not None:
         tree = sge.Escape(this=tree, expression=escape)
     return sge.Not(this=sge.Paren(this=tree)) if sign.startswith("!") else tree
 
+
+def _called(node: Any) -> str:
+    return ".".join(part.sval for part in node.funcname)
+
+
+_ESCAPED = ("pg_catalog.like_escape", "pg_catalog.similar_to_escape")
+"""The calls that PostgreSQL's grammar makes of a pattern with an escape character."""
 
 _PATTERNS: dict[A_Expr_Kind, type[sge.Binary]] = {
     A_Expr_Kind.AEXPR_LIKE: sge.Like,
@@ -287,17 +266,17 @@ _PATTERNS: dict[A_Expr_Kind, type[sge.Binary]] = {
 }
 
 
-def _between(node: ast.A_Expr) -> sge.Expression:
+def _between(node: Any) -> sge.Expr:
     value = operand(expression(node.lexpr))
     low, high = (operand(expression(bound)) for bound in node.rexpr)
-    tree: sge.Expression = sge.Between(this=value, low=low, high=high)
+    tree: sge.Expr = sge.Between(this=value, low=low, high=high)
     if "SYM" in node.kind.name:
         other = sge.Between(this=value.copy(), low=high.copy(), high=low.copy())
         tree = sge.Or(this=tree, expression=other)
     return sge.Not(this=sge.Paren(this=tree)) if "NOT" in node.kind.name else tree
 
 
-_OPERATORS: dict[A_Expr_Kind, Callable[[ast.A_Expr], sge.Expression]] = {
+_OPERATORS: dict[A_Expr_Kind, Callable[[Any], sge.Expr]] = {
     A_Expr_Kind.AEXPR_OP: _plain,
     A_Expr_Kind.AEXPR_OP_ANY: _quantified,
     A_Expr_Kind.AEXPR_OP_ALL: _quantified,
@@ -315,7 +294,7 @@ _OPERATORS: dict[A_Expr_Kind, Callable[[ast.A_Expr], sge.Expression]] = {
 }
 
 
-def _boolean(node: ast.BoolExpr) -> sge.Expression:
+def _boolean(node: Any) -> sge.Expr:
     fields(node, "boolop args")
     if node.boolop == BoolExprType.NOT_EXPR:
         return sge.Not(this=operand(expression(node.args[0])))
@@ -323,7 +302,7 @@ def _boolean(node: ast.BoolExpr) -> sge.Expression:
     return _balanced(kind, [operand(expression(argument)) for argument in node.args])
 
 
-def _balanced(kind: type[sge.Connector], sides: Sequence[sge.Expression]) -> sge.Expression:
+def _balanced(kind: type[sge.Connector], sides: Sequence[sge.Expr]) -> sge.Expr:
     """All sides connected, in a tree whose depth grows with the logarithm of their number."""
     if len(sides) == 1:
         return sides[0]
@@ -332,16 +311,16 @@ def _balanced(kind: type[sge.Connector], sides: Sequence[sge.Expression]) -> sge
     return sge.Paren(this=kind(this=left, expression=right))
 
 
-def _null_test(node: ast.NullTest) -> sge.Expression:
+def _null_test(node: Any) -> sge.Expr:
     fields(node, "arg nulltesttype argisrow")
     tree = sge.Is(this=operand(expression(node.arg)), expression=sge.Null())
     return sge.Not(this=sge.Paren(this=tree)) if node.nulltesttype else tree
 
 
-def _boolean_test(node: ast.BooleanTest) -> sge.Expression:
+def _boolean_test(node: Any) -> sge.Expr:
     fields(node, "arg booltesttype")
     name = BoolTestType(node.booltesttype).name.removeprefix("IS_")
-    value: sge.Expression = (
+    value: sge.Expr = (
         sge.Null()
         if name.endswith("UNKNOWN")
         else sge.Boolean(this=name.removeprefix("NOT_") == "TRUE")
@@ -350,7 +329,7 @@ def _boolean_test(node: ast.BooleanTest) -> sge.Expression:
     return sge.Not(this=sge.Paren(this=tree)) if name.startswith("NOT_") else tree
 
 
-def _case(node: ast.CaseExpr) -> sge.Expression:
+def _case(node: Any) -> sge.Expr:
     fields(node, "arg args defresult")
     tree = sge.Case(this=expression(node.arg) if node.arg else None)
     for branch in node.args:
@@ -361,19 +340,19 @@ def _case(node: ast.CaseExpr) -> sge.Expression:
     return sge.Paren(this=tree)
 
 
-def _coalesce(node: ast.CoalesceExpr) -> sge.Expression:
+def _coalesce(node: Any) -> sge.Expr:
     fields(node, "args")
     first, *rest = (expression(argument) for argument in node.args)
     return sge.Coalesce(this=first, expressions=rest)
 
 
-def _extreme(node: ast.MinMaxExpr) -> sge.Expression:
+def _extreme(node: Any) -> sge.Expr:
     fields(node, "op args")
     first, *rest = (expression(argument) for argument in node.args)
     return (sge.Least if node.op else sge.Greatest)(this=first, expressions=rest)
 
 
-def _value_function(node: ast.SQLValueFunction) -> sge.Expression:
+def _value_function(node: Any) -> sge.Expr:
     fields(node, "op typmod")
     make = _VALUE_FUNCTIONS.get(node.op.name)
     if make is None:
@@ -382,12 +361,12 @@ def _value_function(node: ast.SQLValueFunction) -> sge.Expression:
     return make()
 
 
-def _array(node: ast.A_ArrayExpr) -> sge.Expression:
+def _array(node: Any) -> sge.Expr:
     fields(node, "elements list_start list_end")
     return sge.Array(expressions=[expression(item) for item in node.elements or ()])
 
 
-def _indirection(node: ast.A_Indirection) -> sge.Expression:
+def _indirection(node: Any) -> sge.Expr:
     fields(node, "arg indirection")
     tree = operand(expression(node.arg))
     for part in node.indirection:
@@ -400,7 +379,7 @@ def _indirection(node: ast.A_Indirection) -> sge.Expression:
     return sge.Paren(this=tree)
 
 
-def _collate(node: ast.CollateClause) -> sge.Expression:
+def _collate(node: Any) -> sge.Expr:
     fields(node, "arg collname")
     name = node.collname[-1].sval
     if name not in ("C", "POSIX", "ucs_basic", "default", "C.UTF-8", "C.utf8", "pg_c_utf8"):
@@ -409,7 +388,7 @@ def _collate(node: ast.CollateClause) -> sge.Expression:
     return expression(node.arg)
 
 
-def _sublink(node: ast.SubLink) -> sge.Expression:
+def _sublink(node: Any) -> sge.Expr:
     fields(node, "subLinkType testexpr operName subselect")
     subquery = sge.Subquery(this=statements.query(node.subselect))
     kind = node.subLinkType.name
@@ -428,7 +407,7 @@ def _sublink(node: ast.SubLink) -> sge.Expression:
     raise refused(node)
 
 
-def _function(node: ast.FuncCall) -> sge.Expression:
+def _function(node: Any) -> sge.Expr:
     fields(
         node,
         "funcname args agg_order agg_filter over agg_within_group agg_star agg_distinct funcformat",
@@ -437,12 +416,12 @@ def _function(node: ast.FuncCall) -> sge.Expression:
     spelt_in_sql = node.funcformat == CoercionForm.COERCE_SQL_SYNTAX
     if len(names) != 1 and not (spelt_in_sql and len(names) == 2):
         raise NotPermitted(f"Not authorized to call function {'.'.join(names)}")
-    arguments: list[sge.Expression] = (
+    arguments: list[sge.Expr] = (
         [sge.Star()] if node.agg_star else [expression(value) for value in node.args or ()]
     )
     if node.agg_distinct:
         arguments = [sge.Distinct(expressions=arguments)]
-    tree: sge.Expression = call(names[-1], *arguments)
+    tree: sge.Expr = call(names[-1], *arguments)
     if node.agg_order:
         ordering = statements.order(node.agg_order)
         if node.agg_within_group:
@@ -499,20 +478,19 @@ def _frame(node: Any) -> sge.WindowSpec:
     return frame
 
 
-def grouping_set(node: Any, top: bool = False) -> sge.Expression:
+def grouping_set(node: Any, top: bool = False) -> sge.Expr:
     """One member of `GROUP BY`'s sets: a set, an expression or sets within."""
     if not isinstance(node, ast.GroupingSet):
-        members = node.args if isinstance(node, ast.RowExpr) else None
-        if members is None:
+        if not isinstance(node, ast.RowExpr):
             return expression(node)
-        return sge.Tuple(expressions=[expression(member) for member in members])
+        return sge.Tuple(expressions=[expression(member) for member in node.args or ()])
     fields(node, "kind content")
     members = [grouping_set(member) for member in node.content or ()]
-    kind = node.kind
+    kind: Any = node.kind
     if kind == GroupingSetKind.GROUPING_SET_EMPTY:
         empty = sge.Tuple(expressions=[])
         return sge.GroupingSets(expressions=[empty]) if top else empty
-    kinds: dict[GroupingSetKind, type[sge.Expression]] = {
+    kinds: dict[GroupingSetKind, type[sge.Expr]] = {
         GroupingSetKind.GROUPING_SET_ROLLUP: sge.Rollup,
         GroupingSetKind.GROUPING_SET_CUBE: sge.Cube,
         GroupingSetKind.GROUPING_SET_SETS: sge.GroupingSets,
@@ -520,12 +498,12 @@ def grouping_set(node: Any, top: bool = False) -> sge.Expression:
     return kinds[kind](expressions=members)
 
 
-def _grouping(node: ast.GroupingFunc) -> sge.Expression:
+def _grouping(node: Any) -> sge.Expr:
     fields(node, "args")
     return call("grouping", *(expression(argument) for argument in node.args))
 
 
-_READERS: dict[type, Callable[[Any], sge.Expression]] = {
+_READERS: dict[type, Callable[[Any], sge.Expr]] = {
     ast.ColumnRef: _column,
     ast.A_Const: _constant,
     ast.TypeCast: _cast,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlglot.expressions as sge
 
@@ -22,12 +22,12 @@ _COMPARED = {sge.Like: "~~", sge.ILike: "~~*", sge.NullSafeEQ: "=", sge.NullSafe
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
 
-_Tree = TypeVar("_Tree", bound=sge.Expression)
+_Tree = TypeVar("_Tree", bound=sge.Expr)
 
 Subqueries = Callable[[sge.Query, Scope], tuple[sge.Query, Relation]]
 
 
-def typed(tree: sge.Expression) -> str:
+def typed(tree: sge.Expr) -> str:
     """The PostgreSQL type that an expression was given."""
     assert isinstance(tree.type, sge.DataType), tree
     return types.name(tree.type)
@@ -39,7 +39,7 @@ def with_type(tree: _Tree, kind: str) -> _Tree:
     return tree
 
 
-def cast(tree: sge.Expression, kind: str) -> sge.Expression:
+def cast(tree: sge.Expr, kind: str) -> sge.Expr:
     """`tree` as type `kind`, where PostgreSQL would cast it unasked.
 
     :raises InvalidRequest: it would not
@@ -72,7 +72,7 @@ class Typing:
         self._scope = scope
         self._subqueries = subqueries
 
-    def bind(self, tree: sge.Expression) -> sge.Expression:
+    def bind(self, tree: sge.Expr) -> sge.Expr:
         """The same expression with its columns resolved; `tree` is used up.
 
         :raises InvalidRequest: what PostgreSQL would refuse as well
@@ -86,10 +86,10 @@ class Typing:
         assert result.type is not None, tree
         return result
 
-    def _column(self, tree: sge.Column) -> sge.Expression:
+    def _column(self, tree: sge.Column) -> sge.Expr:
         return self._scope.column(tree.name, tree.table or None).reference()
 
-    def _literal(self, tree: sge.Literal) -> sge.Expression:
+    def _literal(self, tree: sge.Literal) -> sge.Expr:
         if tree.is_string:
             return with_type(tree, UNKNOWN)
         text = tree.name
@@ -99,21 +99,21 @@ class Typing:
         kind = "int4" if value in _INT4 else "int8" if value in _INT8 else "numeric"
         return with_type(tree, kind)
 
-    def _boolean(self, tree: sge.Boolean) -> sge.Expression:
+    def _boolean(self, tree: sge.Boolean) -> sge.Expr:
         return with_type(tree, "bool")
 
-    def _null(self, tree: sge.Null) -> sge.Expression:
+    def _null(self, tree: sge.Null) -> sge.Expr:
         return with_type(tree, UNKNOWN)
 
-    def _current_date(self, tree: sge.CurrentDate) -> sge.Expression:
+    def _current_date(self, tree: sge.CurrentDate) -> sge.Expr:
         return with_type(tree, "date")
 
-    def _paren(self, tree: sge.Paren) -> sge.Expression:
+    def _paren(self, tree: sge.Paren) -> sge.Expr:
         inner = self.bind(tree.this)
         tree.set("this", inner)
         return with_type(tree, typed(inner))
 
-    def _cast(self, tree: sge.Cast) -> sge.Expression:
+    def _cast(self, tree: sge.Cast) -> sge.Expr:
         kind = types.name(tree.to)
         if isinstance(tree.this, sge.Array) and not tree.this.expressions:
             return with_type(tree, kind) if kind.startswith("_") else self.bind(tree.this)
@@ -126,20 +126,20 @@ class Typing:
         tree.set("this", inner)
         return with_type(tree, kind)
 
-    def _binary(self, tree: sge.Binary) -> sge.Expression:
+    def _binary(self, tree: sge.Binary) -> sge.Expr:
         return self._operation(tree, _SIGNS[type(tree)])
 
-    def _operator(self, tree: sge.Operator) -> sge.Expression:
+    def _operator(self, tree: sge.Operator) -> sge.Expr:
         return self._operation(tree, tree.args["operator"].name)
 
-    def _operation(self, tree: sge.Expression, sign: str) -> sge.Expression:
+    def _operation(self, tree: sge.Expr, sign: str) -> sge.Expr:
         tree.set("this", self.bind(tree.this))
         if isinstance(tree.expression, (sge.Any, sge.All)):
             return self._quantified(tree, sign)
         tree.set("expression", self.bind(tree.expression))
         return self.operation(tree, sign)
 
-    def operation(self, tree: sge.Expression, sign: str) -> sge.Expression:
+    def operation(self, tree: sge.Expr, sign: str) -> sge.Expr:
         """A binary expression whose sides are bound, cast as the operator `sign` wants them."""
         left, right = tree.this, tree.expression
         found = types.operator(sign, (typed(left), typed(right)))
@@ -147,7 +147,7 @@ class Typing:
         tree.set("expression", cast(right, found.arguments[1]))
         return with_type(tree, found.result)
 
-    def _quantified(self, tree: sge.Expression, sign: str) -> sge.Expression:
+    def _quantified(self, tree: sge.Expr, sign: str) -> sge.Expr:
         """`x = ANY (array or sub-query)`."""
         left, quantifier = tree.this, tree.expression
         if isinstance(quantifier.this, sge.Subquery):
@@ -167,7 +167,7 @@ class Typing:
         tree.set("this", cast(left, found.arguments[0]))
         return with_type(tree, "bool")
 
-    def _compared(self, tree: sge.Binary) -> sge.Expression:
+    def _compared(self, tree: sge.Binary) -> sge.Expr:
         tree.set("this", self.bind(tree.this))
         tree.set("expression", self.bind(tree.expression))
         if isinstance(tree, (sge.NullSafeEQ, sge.NullSafeNEQ)):
@@ -176,12 +176,12 @@ class Typing:
                     return with_type(tree, "bool")
         return self.operation(tree, _COMPARED.get(type(tree), "~~"))
 
-    def _escape(self, tree: sge.Escape) -> sge.Expression:
+    def _escape(self, tree: sge.Escape) -> sge.Expr:
         tree.set("this", self.bind(tree.this))
         tree.set("expression", cast(self.bind(tree.expression), "text"))
         return with_type(tree, "bool")
 
-    def _in(self, tree: sge.In) -> sge.Expression:
+    def _in(self, tree: sge.In) -> sge.Expr:
         left = self.bind(tree.this)
         if tree.args.get("query"):
             query, element = self._one_column(tree.args["query"].this)
@@ -204,7 +204,7 @@ class Typing:
         tree.set("expressions", [cast(value, kind) for value in values])
         return with_type(tree, "bool")
 
-    def _between(self, tree: sge.Between) -> sge.Expression:
+    def _between(self, tree: sge.Between) -> sge.Expr:
         value, low, high = (self.bind(tree.args[key]) for key in ("this", "low", "high"))
         sides = [
             self.operation(sge.GTE(this=value, expression=low), ">="),
@@ -219,16 +219,16 @@ class Typing:
             sge.Paren(this=with_type(sge.And(this=sides[0], expression=sides[1]), "bool")), "bool"
         )
 
-    def _connector(self, tree: sge.Connector) -> sge.Expression:
+    def _connector(self, tree: sge.Connector) -> sge.Expr:
         tree.set("this", cast(self.bind(tree.this), "bool"))
         tree.set("expression", cast(self.bind(tree.expression), "bool"))
         return with_type(tree, "bool")
 
-    def _not(self, tree: sge.Not) -> sge.Expression:
+    def _not(self, tree: sge.Not) -> sge.Expr:
         tree.set("this", cast(self.bind(tree.this), "bool"))
         return with_type(tree, "bool")
 
-    def _is(self, tree: sge.Is) -> sge.Expression:
+    def _is(self, tree: sge.Is) -> sge.Expr:
         value = self.bind(tree.this)
         if isinstance(tree.expression, sge.Boolean):
             value = cast(value, "bool")
@@ -236,7 +236,7 @@ class Typing:
         with_type(tree.expression, "bool")
         return with_type(tree, "bool")
 
-    def _prefix(self, tree: sge.Unary) -> sge.Expression:
+    def _prefix(self, tree: sge.Unary) -> sge.Expr:
         inner = self.bind(tree.this)
         sign = "-" if isinstance(tree, sge.Neg) else "~"
         if sign == "-" and isinstance(inner, sge.Literal) and not inner.is_string:
@@ -247,7 +247,7 @@ class Typing:
         tree.set("this", cast(inner, found.arguments[0]))
         return with_type(tree, found.result)
 
-    def _case(self, tree: sge.Case) -> sge.Expression:
+    def _case(self, tree: sge.Case) -> sge.Expr:
         subject = self.bind(tree.this) if tree.this else None
         branches = tree.args["ifs"]
         conditions = [self.bind(branch.this) for branch in branches]
@@ -268,7 +268,7 @@ class Typing:
         tree.set("default", cast(default, kind))
         return with_type(tree, kind)
 
-    def _alternatives(self, tree: sge.Expression) -> sge.Expression:
+    def _alternatives(self, tree: sge.Expr) -> sge.Expr:
         """`COALESCE`, `GREATEST` and `LEAST`."""
         values = [self.bind(value) for value in (tree.this, *tree.expressions)]
         kind = types.common(map(typed, values), tree.key.upper())
@@ -277,14 +277,14 @@ class Typing:
         tree.set("expressions", rest)
         return with_type(tree, kind)
 
-    def _nullif(self, tree: sge.Nullif) -> sge.Expression:
+    def _nullif(self, tree: sge.Nullif) -> sge.Expr:
         left, right = self.bind(tree.this), self.bind(tree.expression)
         found = types.operator("=", (typed(left), typed(right)))
         tree.set("this", cast(left, found.arguments[0]))
         tree.set("expression", cast(right, found.arguments[1]))
         return with_type(tree, found.arguments[0])
 
-    def _array(self, tree: sge.Array) -> sge.Expression:
+    def _array(self, tree: sge.Array) -> sge.Expr:
         values = [self.bind(value) for value in tree.expressions]
         if not values:
             raise InvalidRequest("query", "cannot determine type of empty array")
@@ -294,7 +294,7 @@ class Typing:
         tree.set("expressions", [cast(value, kind) for value in values])
         return with_type(tree, f"_{kind}")
 
-    def _bracket(self, tree: sge.Bracket) -> sge.Expression:
+    def _bracket(self, tree: sge.Bracket) -> sge.Expr:
         base = self.bind(tree.this)
         index = tree.expressions[0]
         kind = typed(base)
@@ -316,7 +316,7 @@ class Typing:
         tree.set("expressions", [cast(self.bind(index), "int4")])
         return with_type(tree, kind[1:])
 
-    def _subquery(self, tree: sge.Subquery) -> sge.Expression:
+    def _subquery(self, tree: sge.Subquery) -> sge.Expr:
         query, kind = self._one_column(tree.this)
         return with_type(sge.Subquery(this=query), kind)
 
@@ -326,14 +326,14 @@ class Typing:
             raise InvalidRequest("query", "subquery must return only one column")
         return query, relation.types[0]
 
-    def _exists(self, tree: sge.Exists) -> sge.Expression:
+    def _exists(self, tree: sge.Exists) -> sge.Expr:
         query, _ = self._subqueries(tree.this, self._scope)
         return with_type(sge.Exists(this=query), "bool")
 
-    def _function(self, tree: sge.Anonymous) -> sge.Expression:
+    def _function(self, tree: sge.Anonymous) -> sge.Expr:
         return self._call(tree, ())
 
-    def _call(self, tree: sge.Anonymous, ordered: Sequence[sge.Expression]) -> sge.Expression:
+    def _call(self, tree: sge.Anonymous, ordered: Sequence[sge.Expr]) -> sge.Expr:
         """A call, its arguments cast; `ordered` are those of `WITHIN GROUP`, bound already."""
         name = tree.name
         if name == "array":
@@ -354,8 +354,10 @@ class Typing:
         kinds = [typed(argument) for argument in (*arguments, *ordered)]
         found = types.function(name, kinds)
         wanted = iter(found.arguments)
-        for values, put in holders:
-            put([cast(value, next(wanted)) for value in values])
+        tree.set(
+            "expressions",
+            [whole([cast(value, next(wanted)) for value in values]) for values, whole in holders],
+        )
         for value in ordered:
             kind = next(wanted)
             assert value.parent is not None
@@ -363,38 +365,29 @@ class Typing:
         return with_type(tree, found.result)
 
     def _argument(
-        self, tree: sge.Expression, name: str
-    ) -> tuple[list[sge.Expression], Callable[[list[sge.Expression]], None]]:
-        """The values of one argument, and how to put their casts in their place."""
+        self, tree: sge.Expr, name: str
+    ) -> tuple[list[sge.Expr], Callable[[list[sge.Expr]], sge.Expr]]:
+        """The values of one argument, and the argument with their casts in their place."""
         if isinstance(tree, sge.Order):
-            if name not in AGGREGATES:
-                raise InvalidRequest(
-                    "query", f"ORDER BY specified, but {name} is not an aggregate function"
-                )
+            self._check_aggregate(name, "ORDER BY")
             for ordered in tree.expressions:
                 ordered.set("this", self.bind(ordered.this))
-            values, put = self._argument(tree.this, name)
-            if isinstance(tree.this, sge.Distinct):
-                return values, put
-            return values, lambda cast_values: tree.set("this", cast_values[0])
+            values, whole = self._argument(tree.this, name)
+            return values, lambda casts: _with(tree, "this", whole(casts))
         if isinstance(tree, sge.Distinct):
-            if name not in AGGREGATES:
-                raise InvalidRequest(
-                    "query", f"DISTINCT specified, but {name} is not an aggregate function"
-                )
+            self._check_aggregate(name, "DISTINCT")
             values = [self.bind(value) for value in tree.expressions]
-            return values, lambda cast_values: tree.set("expressions", cast_values)
-        value = self.bind(tree)
-        parent, index = tree.parent, tree.index
-        assert parent is not None
+            return values, lambda casts: _with(tree, "expressions", casts)
+        return [self.bind(tree)], lambda casts: casts[0]
 
-        def put(cast_values: list[sge.Expression]) -> None:
-            parent.args["expressions"][index] = cast_values[0]
-            cast_values[0].parent = parent
+    @staticmethod
+    def _check_aggregate(name: str, what: str) -> None:
+        if name not in AGGREGATES:
+            raise InvalidRequest(
+                "query", f"{what} specified, but {name} is not an aggregate function"
+            )
 
-        return [value], put
-
-    def _within_group(self, tree: sge.WithinGroup) -> sge.Expression:
+    def _within_group(self, tree: sge.WithinGroup) -> sge.Expr:
         ordered = []
         for item in tree.expression.expressions:
             item.set("this", self.bind(item.this))
@@ -402,13 +395,13 @@ class Typing:
         tree.set("this", self._call(tree.this, ordered))
         return with_type(tree, typed(tree.this))
 
-    def _filter(self, tree: sge.Filter) -> sge.Expression:
+    def _filter(self, tree: sge.Filter) -> sge.Expr:
         tree.set("this", self.bind(tree.this))
         condition = tree.expression
         condition.set("this", cast(self.bind(condition.this), "bool"))
         return with_type(tree, typed(tree.this))
 
-    def _window(self, tree: sge.Window) -> sge.Expression:
+    def _window(self, tree: sge.Window) -> sge.Expr:
         tree.set("this", self.bind(tree.this))
         tree.set("partition_by", [self.bind(item) for item in tree.args.get("partition_by") or ()])
         order = tree.args.get("order")
@@ -416,10 +409,10 @@ class Typing:
         for item in order.expressions if order else ():
             item.set("this", self.bind(item.this))
             kinds.append(typed(item.this))
-        frame = tree.args.get("spec")
-        for key in ("start", "end") if frame else ():
-            offset = frame.args[key]
-            if not isinstance(offset, sge.Expression):
+        frame = tree.args.get("spec") or sge.WindowSpec()
+        for key in ("start", "end"):
+            offset = frame.args.get(key)
+            if not isinstance(offset, sge.Expr):
                 continue
             offset = self.bind(offset)
             if frame.args["kind"] != "RANGE":
@@ -429,6 +422,11 @@ class Typing:
                 offset = cast(offset, "interval" if dated else (kinds or ["int8"])[0])
             frame.set(key, offset)
         return with_type(tree, typed(tree.this))
+
+
+def _with(tree: sge.Expr, key: str, value: Any) -> sge.Expr:
+    tree.set(key, value)
+    return tree
 
 
 def _recast(query: sge.Query, kind: str) -> None:
@@ -452,7 +450,7 @@ def _plain(text: str) -> str:
     return format(value, "f")
 
 
-_RULES: dict[type, Callable[..., sge.Expression]] = {
+_RULES: dict[type, Callable[..., sge.Expr]] = {
     sge.Column: Typing._column,
     sge.Literal: Typing._literal,
     sge.Boolean: Typing._boolean,

@@ -23,9 +23,9 @@ class Column:
 
     name: str
     type: str
-    tree: sge.Expression
+    tree: sge.Expr
 
-    def reference(self) -> sge.Expression:
+    def reference(self) -> sge.Expr:
         tree = self.tree.copy()
         tree.type = types.node(self.type)
         return tree

@@ -59,7 +59,7 @@ def query(node: Any) -> sge.Query:
     return tree
 
 
-def _select(node: ast.SelectStmt) -> sge.Select:
+def _select(node: Any) -> sge.Select:
     tree = sge.Select(expressions=[_target(target) for target in node.targetList or ()])
     if not tree.expressions:
         raise InvalidRequest("query", "SELECT without columns is not supported")
@@ -84,16 +84,16 @@ def _select(node: ast.SelectStmt) -> sge.Select:
     return tree
 
 
-def _target(node: Any) -> sge.Expression:
+def _target(node: Any) -> sge.Expr:
     fields(node, "name val")
-    if isinstance(node.val, ast.ColumnRef) and isinstance(node.val.fields[-1], ast.A_Star):
+    if isinstance(node.val, ast.ColumnRef) and isinstance((node.val.fields or ())[-1], ast.A_Star):
         return expression(node.val)
     return sge.Alias(
         this=expression(node.val), alias=identifier(node.name or name_of(node.val) or "?column?")
     )
 
 
-def _set_operation(node: ast.SelectStmt) -> sge.Query:
+def _set_operation(node: Any) -> sge.Query:
     kind = _SET_OPERATIONS[node.op]
     sides = [_bracketed(query(side)) for side in (node.larg, node.rarg)]
     return kind(this=sides[0], expression=sides[1], distinct=not node.all)
@@ -120,7 +120,7 @@ def _values(lists: Sequence[Any]) -> sge.Query:
     return sge.Select(expressions=[sge.Star()], from_=sge.From(this=table))
 
 
-def _modifiers(tree: sge.Query, node: ast.SelectStmt) -> sge.Query:
+def _modifiers(tree: sge.Query, node: Any) -> sge.Query:
     if node.withClause:
         tree.set("with_", _with(node.withClause))
     if node.sortClause:
@@ -155,7 +155,7 @@ def _with(node: Any) -> sge.With:
     return sge.With(expressions=found)
 
 
-def from_item(node: Any) -> sge.Expression:
+def from_item(node: Any) -> sge.Expr:
     """A table, sub-query or join; what is joined to it is in its `joins`."""
     if isinstance(node, ast.RangeVar):
         return _table(node)
@@ -168,7 +168,7 @@ def from_item(node: Any) -> sge.Expression:
     raise refused(node)
 
 
-def _table(node: ast.RangeVar) -> sge.Table:
+def _table(node: Any) -> sge.Table:
     fields(node, "catalogname schemaname relname inh relpersistence alias")
     if node.catalogname is not None:
         raise InvalidRequest("message", f"Catalog cannot be provided: {node.catalogname}")
@@ -182,7 +182,7 @@ def _table(node: ast.RangeVar) -> sge.Table:
     return table
 
 
-def _derived(node: ast.RangeSubselect) -> sge.Expression:
+def _derived(node: Any) -> sge.Expr:
     fields(node, "lateral subquery alias")
     subquery = sge.Subquery(this=query(node.subquery), alias=_alias(node.alias))
     if not node.lateral:
@@ -199,7 +199,7 @@ def _alias(node: Any) -> sge.TableAlias | None:
     return sge.TableAlias(this=identifier(node.aliasname), columns=columns)
 
 
-def _join(node: ast.JoinExpr) -> sge.Expression:
+def _join(node: Any) -> sge.Expr:
     fields(node, "jointype isNatural larg rarg usingClause quals")
     left, right = from_item(node.larg), from_item(node.rarg)
     if right.args.get("joins"):
@@ -217,11 +217,11 @@ def _join(node: ast.JoinExpr) -> sge.Expression:
     return left
 
 
-def _function_names(node: ast.RangeFunction) -> str:
+def _function_names(node: Any) -> str:
     """The first function of a `FROM` clause's function call, for the message."""
     call = node.functions[0][0]
     if isinstance(call, ast.FuncCall):
-        return ".".join(part.sval for part in call.funcname)
+        return ".".join(part.sval for part in call.funcname or ())
     return type(call).__name__
 
 
@@ -235,7 +235,11 @@ def _group(items: Sequence[Any]) -> sge.Group:
 def _add_grouping(group: sge.Group, item: Any) -> None:
     if isinstance(item, ast.GroupingSet):
         grouping = expressions.grouping_set(item, top=True)
-        key = {sge.Rollup: "rollup", sge.Cube: "cube", sge.GroupingSets: "grouping_sets"}
+        key: dict[type[sge.Expr], str] = {
+            sge.Rollup: "rollup",
+            sge.Cube: "cube",
+            sge.GroupingSets: "grouping_sets",
+        }
         group.append(key[type(grouping)], grouping)
     else:
         group.append("expressions", expression(item))
@@ -290,5 +294,5 @@ def _inherit(window: sge.Window, name: str | None, known: Mapping[str, sge.Windo
             window.set(key, copied)
 
 
-def expression(node: Any) -> sge.Expression:
+def expression(node: Any) -> sge.Expr:
     return expressions.expression(node)

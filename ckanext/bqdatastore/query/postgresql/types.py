@@ -152,9 +152,9 @@ def type_of_name(written: Any) -> sge.DataType | tuple[sge.DataType, str]:
 
 def _modifier(written: Any) -> int:
     value = getattr(written, "val", None)
-    if not isinstance(value, ast.Integer):
+    if not isinstance(value, ast.Integer) or value.ival is None:
         raise InvalidRequest("query", "type modifiers must be simple constants")
-    return int(value.ival)
+    return value.ival
 
 
 def _modifiable(kind: str, modifiers: Sequence[int]) -> bool:
@@ -167,8 +167,7 @@ def _modifiable(kind: str, modifiers: Sequence[int]) -> bool:
 def implicit(source: str, target: str) -> bool:
     """Whether PostgreSQL casts `source` to `target` unasked."""
     return (
-        source == target
-        or source == UNKNOWN
+        source in (target, UNKNOWN)
         or target in _IMPLICIT.get(source, "").split()
         or (source.startswith("_") and target.startswith("_") and implicit(source[1:], target[1:]))
     )

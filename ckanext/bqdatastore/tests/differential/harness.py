@@ -86,7 +86,9 @@ class Client:
             return Answer(response.status_code, response.body)
         if not isinstance(body, dict):
             return Answer(response.status_code, body)
-        return Answer(response.status_code, body.get("result") if body["success"] else body["error"])
+        return Answer(
+            response.status_code, body.get("result") if body["success"] else body["error"]
+        )
 
 
 def normal(value: Any) -> Any:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-
 from ckan.tests import factories
 
-from .harness import OURS, STOCK, Answer, Client, active, differences
+from .harness import STOCK, Answer, Client, active, differences
 
 CASES = [
     pytest.param(case, id=f"{path.stem}-{case['name']}")
@@ -41,7 +40,7 @@ def _run(app: Any, token: str, resource_id: str, case: dict[str, Any]) -> list[A
     client = Client(app, token)
     answers = []
     for step in case["steps"]:
-        (action, data), = step.items()
+        ((action, data),) = step.items()
         data = _expanded(data)
         if isinstance(data, dict) and "sql" in data:
             data["sql"] = data["sql"].replace("{table}", f'"{resource_id}"')

@@ -49,9 +49,7 @@ def rows(table: Table, records: list[dict[str, Any]], key: tuple[str, ...] = ())
 
 
 def write(engine: Engine, table: Table, mode: str, *batches: Rows, **options: Any) -> Any:
-    return engine.apply(
-        TableChange(table, table, Write(WriteMode(mode), batches, **options))
-    )
+    return engine.apply(TableChange(table, table, Write(WriteMode(mode), batches, **options)))
 
 
 def everything(engine: Engine, table_: Table) -> list[dict[str, Any]]:
@@ -184,9 +182,7 @@ def test_a_number_that_cannot_be_held_is_an_error(engine: Engine, people: Table)
 
 
 def test_fields_are_added_and_removed(engine: Engine, people: Table) -> None:
-    after = Table(
-        people.name, (people.fields[0], Field("tags", "_text"), Field("at", "timestamp"))
-    )
+    after = Table(people.name, (people.fields[0], Field("tags", "_text"), Field("at", "timestamp")))
     engine.apply(TableChange(people, after))
     assert engine.describe(people.name) == after
     assert everything(engine, after)[0] == {ID: 1, "name": "Ada", "tags": None, "at": None}

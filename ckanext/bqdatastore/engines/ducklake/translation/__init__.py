@@ -1,1 +1,1 @@
-"""How DuckDB says what PostgreSQL says: literals, casts, functions and aggregates, each by tables."""
+"""How DuckDB says what PostgreSQL says, by tables: literals, casts, functions, aggregates."""

@@ -59,9 +59,7 @@ def _finish(name: str, source: str) -> Finish:
     return _cast(_TYPES[name]) if name in _TYPES else _as_it_is
 
 
-_MEANS = frozenset(
-    ["avg", "stddev", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance"]
-)
+_MEANS = ("avg", "stddev", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance")
 _TYPES = {"ntile": "int4", "regr_count": "int8", "grouping": "int4", "bool_and": "bool"}
 
 _NAMES = {
@@ -69,61 +67,16 @@ _NAMES = {
     "every": "bool_and",
 }
 
-AGGREGATES = frozenset(
-    [
-        "any_value",
-        "array_agg",
-        "avg",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "bool_and",
-        "bool_or",
-        "corr",
-        "count",
-        "covar_pop",
-        "covar_samp",
-        "cume_dist",
-        "dense_rank",
-        "every",
-        "first_value",
-        "grouping",
-        "json_agg",
-        "json_object_agg",
-        "jsonb_agg",
-        "jsonb_object_agg",
-        "lag",
-        "last_value",
-        "lead",
-        "max",
-        "min",
-        "mode",
-        "nth_value",
-        "ntile",
-        "percent_rank",
-        "percentile_cont",
-        "percentile_disc",
-        "rank",
-        "regr_avgx",
-        "regr_avgy",
-        "regr_count",
-        "regr_intercept",
-        "regr_r2",
-        "regr_slope",
-        "regr_sxx",
-        "regr_sxy",
-        "regr_syy",
-        "row_number",
-        "stddev",
-        "stddev_pop",
-        "stddev_samp",
-        "string_agg",
-        "sum",
-        "var_pop",
-        "var_samp",
-        "variance",
-    ]
-)
+_AGGREGATES_WORDS = """
+any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp
+cume_dist dense_rank every first_value grouping json_agg json_object_agg jsonb_agg
+jsonb_object_agg lag last_value lead max min mode nth_value ntile percent_rank percentile_cont
+percentile_disc rank regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx
+regr_sxy regr_syy row_number stddev stddev_pop stddev_samp string_agg sum var_pop var_samp
+variance
+"""
+
+AGGREGATES = frozenset(_AGGREGATES_WORDS.split())
 """Functions over many rows, by PostgreSQL's names."""
 
 
@@ -144,9 +97,9 @@ def aggregate(name: str, arguments: Sequence[Expression]) -> tuple[Expression, F
 
 def _distinct_first(arguments: Sequence[Expression]) -> list[Expression]:
     """`DISTINCT` before the first argument only: with more, sqlglot would make one tuple."""
-    *rest, last = arguments or [None]
-    if last is None:
+    if not arguments:
         return []
+    last = arguments[-1]
     inner = last.this if isinstance(last, sge.Order) else last
     if not isinstance(inner, sge.Distinct) or len(inner.expressions) == 1:
         return list(arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
 import sqlglot.expressions as sge
@@ -204,6 +204,9 @@ def as_text(value: Expression, source: str) -> Expression:
     plain = cast(value, "text")
     if source in FLOATS:
         return _float_text(value, plain, source)
+    if source == "numeric" and isinstance(value, sge.Column):
+        # A column's scale is that of its widest value: zeros at the end are not the value's own.
+        return fn("regexp_replace", plain, r"(\.[0-9]*[1-9])0+$|\.0+$", r"\1")
     if source == "interval":
         # PostgreSQL has `mons`, and a plural for -1.
         short = fn("replace", plain, "month", "mon")
@@ -245,14 +248,15 @@ def _with_exponent(value: Expression, plain: Expression) -> Expression:
 def _text_to_bool(value: Expression, source: str) -> Expression:
     word = fn("lower", fn("trim", value))
     return when(
-        (sge.In(this=word, expressions=[sge.Literal.string(w) for w in _TRUE]), sge.true()),
-        (
-            sge.In(this=word.copy(), expressions=[sge.Literal.string(w) for w in _FALSE]),
-            sge.false(),
-        ),
+        (_one_of(word, _TRUE), sge.true()),
+        (_one_of(word.copy(), _FALSE), sge.false()),
         (op(sge.Is, value, sge.Null()), cast(sge.Null(), "bool")),
         otherwise=fails("invalid input syntax for type boolean"),
     )
+
+
+def _one_of(value: Expression, texts: Sequence[str]) -> Expression:
+    return sge.In(this=value, expressions=[sge.Literal.string(text) for text in texts])
 
 
 def _text_to_integer(target: str) -> Callable[[Expression, str], Expression]:

@@ -245,9 +245,8 @@ def _split_part(arguments: Arguments) -> Expression:
         return fails("field position must not be zero")
     if text_of(delimiter):
         return result
-    whole = fn(
-        "if", sge.In(this=place.copy(), expressions=[*map(_number, (1, -1))]), value.copy(), ""
-    )
+    is_all = sge.In(this=place.copy(), expressions=[_number(1), _number(-1)])
+    whole = fn("if", is_all, value.copy(), "")
     return when((op(sge.EQ, delimiter.copy(), ""), whole), otherwise=result)
 
 
@@ -294,16 +293,15 @@ def _format(arguments: Arguments) -> Expression:
 
 
 def _quoted(text: Expression) -> Expression:
-    plain = joined(
-        [sge.Literal.string("'"), fn("replace", text, "'", "''"), sge.Literal.string("'")]
-    )
+    quote = sge.Literal.string("'")
+    doubled = fn("replace", text, "'", "''")
     escaped = fn("replace", fn("replace", text.copy(), "\\", "\\\\"), "'", "''")
     return when(
         (
             op(sge.GT, fn("strpos", text.copy(), "\\"), 0),
-            joined([sge.Literal.string("E'"), escaped, sge.Literal.string("'")]),
+            joined([sge.Literal.string("E'"), escaped, quote]),
         ),
-        otherwise=plain,
+        otherwise=joined([quote.copy(), doubled, quote.copy()]),
     )
 
 

@@ -8,7 +8,7 @@ import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, Unsupported
 
-Expression = sge.Expression
+Expression = sge.Expr
 
 _KINDS: dict[sge.DType, str] = {
     sge.DType.BOOLEAN: "bool",

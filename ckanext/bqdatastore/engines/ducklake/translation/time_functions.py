@@ -24,60 +24,36 @@ from .terms import (
 
 Arguments = Sequence[Expression]
 
-_WHOLE_FIELDS: dict[str, str] = {
-    **{
-        name: name
-        for name in [
-            "year",
-            "quarter",
-            "month",
-            "week",
-            "day",
-            "hour",
-            "minute",
-            "dow",
-            "isodow",
-            "doy",
-            "decade",
-            "century",
-            "millennium",
-            "isoyear",
-            "microseconds",
-        ]
-    },
-}
-"""Fields that are whole numbers, with DuckDB's names."""
+_WHOLE_FIELDS = """
+year quarter month week day hour minute dow isodow doy decade century millennium isoyear
+microseconds
+"""
+"""Fields that are whole numbers and that DuckDB calls the same."""
+
+_TRUNCATED = """
+microseconds milliseconds second minute hour day week month quarter year decade
+"""
 
 _FIELD_SPELLINGS: dict[str, str] = {
-    f"{name}s": name
-    for name in ["year", "quarter", "month", "week", "day", "hour", "minute", "decade", "second"]
-} | {
-    "sec": "second",
-    "min": "minute",
-    "mon": "month",
+    "years": "year",
     "y": "year",
-    "centuries": "century",
-    "microsecond": "microseconds",
-    "millisecond": "milliseconds",
-    "h": "hour",
+    "quarters": "quarter",
+    "months": "month",
+    "mon": "month",
+    "weeks": "week",
+    "days": "day",
     "d": "day",
+    "hours": "hour",
+    "h": "hour",
+    "minutes": "minute",
+    "min": "minute",
+    "seconds": "second",
+    "sec": "second",
+    "millisecond": "milliseconds",
+    "microsecond": "microseconds",
+    "decades": "decade",
+    "centuries": "century",
 }
-
-_TRUNCATED = frozenset(
-    [
-        "microseconds",
-        "milliseconds",
-        "second",
-        "minute",
-        "hour",
-        "day",
-        "week",
-        "month",
-        "quarter",
-        "year",
-        "decade",
-    ]
-)
 
 
 def _field(tree: Expression, what: str) -> str:
@@ -89,8 +65,8 @@ def _extracted(arguments: Arguments, whole: sge.DataType, fraction: sge.DataType
     """A field of a moment; `whole` and `fraction` are the types that it is given as."""
     field, value = _field(arguments[0], "extract"), arguments[1]
     source = kind(value)
-    if field in _WHOLE_FIELDS:
-        return cast(fn("date_part", _WHOLE_FIELDS[field], value), whole)
+    if field in _WHOLE_FIELDS.split():
+        return cast(fn("date_part", field, value), whole)
     micros = {"second": 6, "milliseconds": 3}.get(field)
     if micros is not None:
         parts: Expression = fn("date_part", "microseconds", value)
@@ -130,7 +106,7 @@ def _date_trunc(arguments: Arguments) -> Expression:
         # PostgreSQL's centuries begin with the year 1, DuckDB's with 0.
         year = interval(12, 0, 0)
         return op(sge.Add, fn("date_trunc", field, op(sge.Sub, value, year)), year.copy())
-    if field not in _TRUNCATED or (field == "week" and kind(value) == "interval"):
+    if field not in _TRUNCATED.split() or (field == "week" and kind(value) == "interval"):
         raise InvalidRequest("query", f'unit "{field}" not recognized')
     return fn("date_trunc", field, value)
 

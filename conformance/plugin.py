@@ -1,8 +1,7 @@
 """A pytest plugin that puts this extension's backend under CKAN's own tests.
 
-`ckan.plugins = datastore …` becomes `datastore bqdatastore …`, and the wipe between tests goes through
-the backend. Two traits of CKAN's wheel are mended: its tests miss their `allowed_functions.txt`, and
-modules of them are imported under two names.
+`ckan.plugins = datastore …` becomes `datastore bqdatastore …`, and the wipe between tests goes
+through the backend.
 """
 
 from __future__ import annotations

@@ -367,7 +367,7 @@ class AnalyticsBackend(DatastoreBackend):
                 if query_dict.get(part):
                     raise InvalidRequest(
                         "query",
-                        f"Plugin {plugin.name} adds to {part}, which this backend does not take yet.",
+                        f"Plugin {plugin.name} adds to {part}; this backend takes only where.",
                     )
             added.append((plugin, query_dict.get("where", [])))
         return added

@@ -129,7 +129,7 @@ def _check_fields(fields: Sequence[Mapping[str, Any]]) -> None:
 
 def _type_of(field: Mapping[str, Any], records: Sequence[Any]) -> str:
     if "type" in field:
-        # The stock backend keeps a field declared `json` in its own type, which takes any JSON value.
+        # The stock backend keeps a field declared `json` in a type that takes any JSON value.
         return NESTED if field["type"] == "json" else canonical(field["type"])
     if not records or field["id"] not in records[0]:
         raise InvalidRequest("fields", f'"{field["id"]}" type not guessable')

@@ -61,11 +61,19 @@ class FileSource:
     :param path: a path on this machine
     :param format: `csv`, `tsv`, `json`, `ndjson` or `parquet`
     :param null_values: texts that stand for null
+    :param columns: the file's own column names, where they are known
+    :param types: API types of columns whose type shall not be inferred, by their names in the file
     """
 
     path: Path
     format: str
     null_values: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_delimited(self) -> bool:
+        return self.format in ("csv", "tsv")
 
 
 class Progress(Protocol):
@@ -93,7 +101,7 @@ class Dialect(Protocol):
         """The value in the engine's own type for an API type."""
 
     def translate(self, tree: sge.Expr) -> sge.Expr:
-        """A tree that means what PostgreSQL means by it, as one that this engine means the same by."""
+        """A tree in PostgreSQL's meaning as one by which this engine means the same."""
 
 
 class Engine(abc.ABC):
@@ -106,7 +114,7 @@ class Engine(abc.ABC):
     scheme: ClassVar[str]
     """The URL scheme, which is the name of the engine's folder."""
 
-    capabilities: ClassVar[Capability] = Capability.NONE
+    capabilities: Capability = Capability.NONE
 
     dialect: Dialect
 

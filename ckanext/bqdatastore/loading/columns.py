@@ -23,17 +23,31 @@ def fields_of_file(
     """
     known = {field.id: field for field in before.fields} if before else {}
     fields = []
-    for name, (_, inferred) in zip(
-        field_names([name for name, _ in columns]), columns, strict=True
-    ):
-        old = known.get(name)
-        override = str((old.info or {}).get("type_override") or "") if old else ""
-        try:
-            type = canonical(override) if override else inferred
-        except UnknownType:
-            type = inferred
-        fields.append(Field(name, type, old.info if old else None, old.plugin_data if old else {}))
+    names = field_names([name for name, _ in columns])
+    for name, (_, inferred) in zip(names, columns, strict=True):
+        old = known.get(name, Field(name, inferred))
+        type = _overridden(old) or inferred
+        fields.append(Field(name, type, old.info, old.plugin_data))
     return tuple(fields)
+
+
+def settled_types(
+    columns: Sequence[tuple[str, str]], fields: Sequence[Field]
+) -> tuple[tuple[str, str], ...]:
+    """The file's columns that must not be inferred again when they are read, with their types."""
+    return tuple(
+        (name, field.type)
+        for (name, inferred), field in zip(columns, fields, strict=True)
+        if field.type != inferred or field.type in ("numeric", "text")
+    )
+
+
+def _overridden(field: Field) -> str | None:
+    override = (field.info or {}).get("type_override")
+    try:
+        return canonical(str(override)) if override else None
+    except UnknownType:
+        return None
 
 
 def field_names(headings: Sequence[str]) -> list[str]:

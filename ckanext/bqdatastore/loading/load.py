@@ -12,7 +12,7 @@ from ..backend import AnalyticsBackend
 from ..engines.base import Capability, FileSource, Progress
 from ..model.errors import InvalidRequest, Unsupported
 from ..model.table import Table
-from .columns import fields_of_file
+from .columns import fields_of_file, settled_types
 
 NULL_VALUES = ("", "NA")
 
@@ -87,6 +87,11 @@ def load_file(
             else (),
             triggers=before.triggers if before else (),
             aliases=before.aliases if before else (),
+        )
+        source = dataclasses.replace(
+            source,
+            columns=tuple(name for name, _ in columns),
+            types=settled_types(columns, fields),
         )
         count = engine.load(table, source, progress)
     if not resource.get("datastore_active"):

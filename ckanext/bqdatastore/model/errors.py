@@ -19,7 +19,7 @@ class InvalidRequest(DatastoreFault):
 
     :param key: the error key of the stock backend (`records`, `filters`, `fields`, ...)
     :param messages: one or more sentences for that key
-    :param details: further keys of the error, as the stock backend adds them (`records_row`, `info`)
+    :param details: further keys, as the stock backend adds them (`records_row`, `info`)
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class Table:
 
     :param name: the resource's id
     :param primary_key: fields that identify a row, in the order given; empty for none
-    :param indexes: fields of each index that was asked for (kept, never built: no engine needs them)
+    :param indexes: fields of each index that was asked for (kept, not built: no engine needs them)
     :param triggers: names of the trigger functions, in firing order
     :param aliases: further read-only names
     """

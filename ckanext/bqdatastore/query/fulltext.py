@@ -69,10 +69,11 @@ class FullTextDialect(Protocol):
     def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         """A cheap test which every text with the lexeme passes; None where there is none."""
 
-    def full_text_runs(
-        self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar
-    ) -> sge.Expr:
-        """The runs of a text where they tell all about the lexeme; else null."""
+    def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
+        """Whether the text's runs do not tell all about the lexeme."""
+
+    def full_text_runs(self, text: sge.Expr, grammar: Grammar) -> sge.Expr:
+        """The runs of letters and digits of a text."""
 
     def full_text_tokens(
         self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool
@@ -208,6 +209,11 @@ def _only_value(type: str, word: Word) -> tuple[object, str] | None:
     return word.text, "text"
 
 
+def _is_value(word: Word, type: str) -> bool:
+    """Whether the word, in a column of the type, can only be the whole of a value."""
+    return type in _NUMBERS and not word.prefix and not fulltext_words.is_word(word.text)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Positions:
     """Where in the document a part of a phrase ends.
@@ -282,40 +288,62 @@ class _Document:
 
         def in_full(text: sge.Expr) -> sge.Expr:
             contains = dialect.full_text_contains(self._tokens(text.copy()), lexeme)
-            return _guarded(dialect.full_text_may_contain(text.copy(), lexeme), contains)
+            return self._guarded(text, lexeme, contains)
 
         full = dialect.full_text_any(dialect.full_text_each([t.copy() for t in texts], in_full))
-        if not lexeme.run:
-            cheap = [dialect.full_text_may_contain(text.copy(), lexeme) for text in texts]
-            possible = [test for test in cheap if test is not None]
-            return sge.and_(sge.or_(*possible), full) if len(possible) == len(texts) else full
-        quick = [
-            _guarded(
-                dialect.full_text_may_contain(text.copy(), lexeme),
-                dialect.full_text_contains(
-                    dialect.full_text_runs(text.copy(), lexeme, GRAMMAR), lexeme
-                ),
+        result = full
+        if lexeme.run:
+            sure = [
+                self._guarded(
+                    text,
+                    lexeme,
+                    sge.not_(dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)),
+                    dialect.full_text_contains(
+                        dialect.full_text_runs(text.copy(), GRAMMAR), lexeme
+                    ),
+                )
+                for text in texts
+            ]
+            result = sge.Case(
+                ifs=[
+                    sge.If(this=sge.or_(*sure), true=sge.true()),
+                    sge.If(this=self._some_compound(texts, lexeme), true=full),
+                ],
+                default=sge.false(),
             )
-            for text in texts
-        ]
-        # Null: no text surely has it, and one must be read in full to see.
-        return sge.func("coalesce", sge.or_(*quick), full)
+        cheap = [dialect.full_text_may_contain(text.copy(), lexeme) for text in texts]
+        possible = [test for test in cheap if test is not None]
+        return sge.and_(sge.or_(*possible), result) if possible else result
+
+    def _some_compound(self, texts: Sequence[sge.Expr], lexeme: Lexeme) -> sge.Expr:
+        """Whether a text that may have the lexeme must be read in full to see."""
+        return sge.or_(
+            *(
+                self._guarded(
+                    text,
+                    lexeme,
+                    self._dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR),
+                )
+                for text in texts
+            )
+        )
+
+    def _guarded(self, text: sge.Expr, lexeme: Lexeme, *tests: sge.Expr) -> sge.Expr:
+        """The tests, made only where a cheaper one does not rule the lexeme out."""
+        cheap = self._dialect.full_text_may_contain(text.copy(), lexeme)
+        return sge.and_(*tests) if cheap is None else sge.and_(cheap, *tests)
 
     def _texts(self, word: Word) -> list[sge.Expr]:
         """The columns, as text, that may have the word among other tokens."""
         return [
             self._text(name, type)
             for name, type in self._columns
-            if _may_have(type, word) and not self._is_value(word, type)
+            if _may_have(type, word) and not _is_value(word, type)
         ]
-
-    def _is_value(self, word: Word, type: str) -> bool:
-        """Whether the word can only be the whole of a value."""
-        return type in _NUMBERS and not word.prefix and not fulltext_words.is_word(word.text)
 
     def _equals(self, word: Word, name: str, type: str) -> sge.Expr | None:
         """Whether the word is the value of a column of numbers; None where it cannot be."""
-        if not self._is_value(word, type) or not _may_have(type, word):
+        if not _is_value(word, type) or not _may_have(type, word):
             return None
         only = _only_value(type, word)
         if only is None:
@@ -343,11 +371,10 @@ class _Document:
         return self._lexemes[word]
 
     def _new_lexeme(self, word: Word) -> Lexeme:
-        text = self._names.bind(word.text)
-        value = self._dialect.full_text_lexeme(text, word.language)
+        value = self._dialect.full_text_lexeme(self._names.bind(word.text), word.language)
+        run = fulltext_words.is_run(word.text)
         # The document's own stemmer, which need not be that of the query.
         own = stemmer(word.text, self._language)
-        run = fulltext_words.is_run(word.text)
         if own is None:
             others = fulltext_words.spellings(word.text)[1:]
             return Lexeme(value, None, word.prefix, run, (value, *self._bound(others)), ())
@@ -375,7 +402,9 @@ class _Document:
 
     def _phrase_matches(self, node: Phrase, tokens: sge.Expr) -> sge.Expr:
         found = self._places(node, tokens)
-        return sge.true() if found.inverted else self._dialect.full_text_not_empty(found.places)
+        if found.inverted:
+            return sge.true()
+        return self._dialect.full_text_not_empty(found.places)
 
     def _places(self, node: Node, tokens: sge.Expr) -> _Positions:
         """As `TS_phrase_execute`, with sets in place of its merge."""
@@ -384,8 +413,7 @@ class _Document:
                 return _Positions(self._dialect.full_text_no_positions())
             return _Positions(self._dialect.full_text_positions(tokens.copy(), self._lexeme(node)))
         if isinstance(node, Not):
-            inner = self._places(node.operand, tokens)
-            return dataclasses.replace(inner, inverted=not inner.inverted)
+            return _inverse(self._places(node.operand, tokens))
         left = self._places(node.left, tokens)
         right = self._places(node.right, tokens)
         if isinstance(node, Phrase):
@@ -399,8 +427,7 @@ class _Document:
         right = self._shifted(right, width - right.width)
         if isinstance(node, And):
             return self._both(left, right, width)
-        inverse = self._both(_inverse(left), _inverse(right), width)
-        return _inverse(inverse)
+        return _inverse(self._both(_inverse(left), _inverse(right), width))
 
     def _shifted(self, part: _Positions, distance: int) -> _Positions:
         if not distance:
@@ -432,69 +459,62 @@ class _Document:
             result = self._rank_or(words)
         # Normalization 32 is x / (x + 1).
         one = sge.Literal.number(1)
-        share = sge.Div(this=one, expression=sge.paren(sge.Add(this=one.copy(), expression=result)))
-        return _real(sge.Sub(this=one.copy(), expression=share))
+        more = sge.paren(sge.Add(this=one.copy(), expression=result))
+        share = sge.Div(this=one.copy(), expression=more)
+        return _real(sge.Sub(this=one, expression=share))
 
     def _rank_or(self, words: Sequence[Word]) -> sge.Expr:
         terms: list[sge.Expr] = []
         for position, word in enumerate(words):
             weight = self._weight(word)
             same = self._repeats(words, position)
-            terms.append(
-                weight
-                if same is None
-                else sge.Case(ifs=[sge.If(this=same, true=_number(0.0))], default=weight)
-            )
-        return sge.Mul(
-            this=sge.paren(_sum(terms)),
-            # All weights are D, 0.1; the sum of all 1/n^2 is 1.64493406685.
-            expression=sge.paren(
-                sge.Div(this=_number(0.1 / 1.64493406685), expression=self._size(words))
-            ),
-        )
+            if same is not None:
+                weight = sge.Case(ifs=[sge.If(this=same, true=_double(0.0))], default=weight)
+            terms.append(weight)
+        # All weights are D, 0.1; the sum of all 1/n^2 is 1.64493406685.
+        each = sge.Div(this=_double(0.1 / 1.64493406685), expression=self._size(words))
+        return sge.Mul(this=_sum(terms), expression=sge.paren(each))
 
     def _weight(self, word: Word) -> sge.Expr:
-        lexeme = self._lexeme(word)
+        """How much one word's occurrences weigh."""
         dialect = self._dialect
+        lexeme = self._lexeme(word)
         if word.prefix:
             return dialect.full_text_prefix_weight(self._all_tokens(), lexeme)
         counts = [
-            self._case(equal, sge.Literal.number(1))
+            _number_if(equal, sge.Literal.number(1))
             for name, type in self._columns
             if (equal := self._equals(word, name, type)) is not None
         ]
         texts = self._texts(word)
         if texts:
-            counts.append(self._count_in_texts(lexeme, texts))
-        return dialect.full_text_weight(_sum(counts)) if counts else _number(0.0)
+            counts.append(self._count(lexeme, texts))
+        return dialect.full_text_weight(_sum(counts)) if counts else _double(0.0)
 
-    def _count_in_texts(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
+    def _count(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
+        """How often the lexeme occurs in the texts; as for `_in_texts`."""
         dialect = self._dialect
 
         def in_full(text: sge.Expr) -> sge.Expr:
-            count = dialect.full_text_count(self._tokens(text.copy()), lexeme)
-            return self._case(dialect.full_text_may_contain(text.copy(), lexeme), count)
+            return self._counted(text, lexeme, self._tokens(text.copy()))
 
         full = dialect.full_text_total(dialect.full_text_each([t.copy() for t in texts], in_full))
         if not lexeme.run:
             return full
         quick = [
-            self._case(
-                dialect.full_text_may_contain(text.copy(), lexeme),
-                dialect.full_text_count(
-                    dialect.full_text_runs(text.copy(), lexeme, GRAMMAR), lexeme
-                ),
-            )
+            self._counted(text, lexeme, dialect.full_text_runs(text.copy(), GRAMMAR))
             for text in texts
         ]
-        return sge.func("coalesce", _sum(quick), full)
+        return sge.Case(
+            ifs=[sge.If(this=self._some_compound(texts, lexeme), true=full)], default=_sum(quick)
+        )
 
-    @staticmethod
-    def _case(test: sge.Expr | None, number: sge.Expr) -> sge.Expr:
-        """The number where the test holds or there is none; else 0."""
+    def _counted(self, text: sge.Expr, lexeme: Lexeme, tokens: sge.Expr) -> sge.Expr:
+        count = self._dialect.full_text_count(tokens, lexeme)
+        test = self._dialect.full_text_may_contain(text.copy(), lexeme)
         if test is None:
-            return number
-        return sge.Case(ifs=[sge.If(this=test, true=number)], default=sge.Literal.number(0))
+            test = sge.not_(text.copy().is_(sge.null()))
+        return _number_if(test, count)
 
     def _rank_and(self, words: Sequence[Word]) -> sge.Expr:
         def of_tokens(tokens: sge.Expr) -> sge.Expr:
@@ -511,7 +531,7 @@ class _Document:
         result = self._dialect.full_text_with(self._all_tokens(), of_tokens)
         if all(self._repeats(words, position) is None for position in range(len(words))):
             return result
-        alone = sge.EQ(this=sge.paren(self._size(words)), expression=sge.Literal.number(1))
+        alone = sge.EQ(this=self._size(words), expression=sge.Literal.number(1))
         return sge.Case(ifs=[sge.If(this=alone, true=self._rank_or(words))], default=result)
 
     def _size(self, words: Sequence[Word]) -> sge.Expr:
@@ -519,11 +539,9 @@ class _Document:
         ones: list[sge.Expr] = []
         for position in range(len(words)):
             same = self._repeats(words, position)
-            one: sge.Expr = sge.Literal.number(1)
-            if same is not None:
-                one = sge.Case(ifs=[sge.If(this=same, true=sge.Literal.number(0))], default=one)
-            ones.append(one)
-        return sge.paren(_sum(ones))
+            new = sge.true() if same is None else sge.not_(same)
+            ones.append(_number_if(new, sge.Literal.number(1)))
+        return _sum(ones)
 
     def _repeats(self, words: Sequence[Word], position: int) -> sge.Expr | None:
         """Whether a word has the lexeme of an earlier one; None where it cannot."""
@@ -535,10 +553,6 @@ class _Document:
             or (own.language and each.language and each.text[:2] == own.text[:2])
         ]
         return sge.or_(*tests) if tests else None
-
-
-def _guarded(cheap: sge.Expr | None, test: sge.Expr) -> sge.Expr:
-    return test if cheap is None else sge.and_(cheap, test)
 
 
 def _has_negation(node: Node) -> bool:
@@ -586,7 +600,11 @@ def _sum(terms: Sequence[sge.Expr]) -> sge.Expr:
     return sge.paren(total) if len(terms) > 1 else total
 
 
-def _number(value: float) -> sge.Expr:
+def _number_if(test: sge.Expr, number: sge.Expr) -> sge.Expr:
+    return sge.Case(ifs=[sge.If(this=test, true=number)], default=sge.Literal.number(0))
+
+
+def _double(value: float) -> sge.Expr:
     return sge.cast(sge.Literal.number(repr(value)), "double")
 
 

@@ -8,7 +8,7 @@ names; `bind` settles names and types as PostgreSQL would and gives the query to
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlglot.expressions as sge
@@ -24,7 +24,12 @@ from .postgresql import binding, statements
 MESSAGE = "message"
 """The key under which the stock backend reports a text that it does not take for one query."""
 
-_LITERAL_TOKENS = frozenset({"ICONST", "FCONST", "SCONST", "ASCII_44", "SQL_COMMENT", "C_COMMENT"})
+_OPENING = frozenset({"ASCII_40", "ASCII_91", "CASE"})
+_CLOSING = frozenset({"ASCII_41", "ASCII_93", "END_P"})
+_SEPARATING = frozenset({"ASCII_44", "AND", "OR"})
+_LASTING = frozenset({"NOT", "BETWEEN", "JOIN", "UNION", "INTERSECT", "EXCEPT"})
+"""Words that open, close or begin anew a part of a query, and words whose nesting a new part does
+not end."""
 
 _IN_SQL = frozenset({"grouping", "array"})
 """Calls that are SQL's own syntax, no function that anybody could forbid."""
@@ -35,15 +40,15 @@ class Limits:
     """How much of a query there may be.
 
     :param length: characters of text
-    :param tokens: tokens that can nest (all but constants and commas); the parser is written in C
-        and recursive, so this bounds its stack before it runs
+    :param nesting: words that can be within each other, counted before the text is parsed: what
+        PostgreSQL's parser hands over is walked in C, recursively, and must not use up the stack
     :param nodes: nodes of the syntax tree
     :param depth: levels of the syntax tree
     """
 
     length: int = 200_000
-    tokens: int = 4_000
-    nodes: int = 40_000
+    nesting: int = 600
+    nodes: int = 20_000
     depth: int = 60
 
 
@@ -130,9 +135,8 @@ def _statement(sql: str, limits: Limits) -> Any:
         # PostgreSQL's parser would take it for the end of the text.
         raise InvalidRequest(MESSAGE, "Invalid SQL: null character not permitted")
     try:
-        tokens = sum(token.name not in _LITERAL_TOKENS for token in scan(sql))
-        if tokens > limits.tokens:
-            raise InvalidRequest(MESSAGE, f"Query has more than {limits.tokens} words")
+        if _nesting(token.name for token in scan(sql)) > limits.nesting:
+            raise InvalidRequest(MESSAGE, "Query is too deeply nested")
         statements = parse_sql(sql)
     except UnicodeEncodeError:
         raise InvalidRequest(MESSAGE, "Invalid SQL: invalid Unicode text") from None
@@ -144,6 +148,28 @@ def _statement(sql: str, limits: Limits) -> Any:
     if not isinstance(statement, ast.SelectStmt):
         raise InvalidRequest(MESSAGE, f"Invalid query AST element: {type(statement).__name__}")
     return statement
+
+
+def _nesting(tokens: Iterable[str]) -> int:
+    """No less than the depth of the tree that the tokens will make.
+
+    In each bracket every word may be within the one before, until a comma, an AND or an OR.
+    """
+    deepest = outside = current = lasting = 0
+    stack: list[tuple[int, int, int]] = []
+    for token in tokens:
+        current += 1
+        if token in _OPENING:
+            stack.append((outside, current, lasting))
+            outside, current, lasting = outside + current + lasting, 0, 0
+        elif token in _CLOSING and stack:
+            outside, current, lasting = stack.pop()
+        elif token in _SEPARATING:
+            current = 0
+        elif token in _LASTING:
+            lasting += 1
+        deepest = max(deepest, outside + current + lasting)
+    return deepest
 
 
 def _measure(statement: Any, limits: Limits) -> None:

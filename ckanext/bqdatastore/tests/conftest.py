@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 
 @pytest.fixture
-def clean_tables(clean_db: None, clean_index: None) -> Iterator[None]:
+def clean_tables(clean_db: None, clean_index: None) -> None:
     """An empty CKAN, and no tables in any DataStore engine that this process has opened."""
     from ckanext.bqdatastore.backend import opened_engines
 
     for engine in opened_engines():
         for name in engine.tables():
             engine.drop(name)
-    yield

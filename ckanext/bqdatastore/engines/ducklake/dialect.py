@@ -1,4 +1,4 @@
-"""How DuckDB says what a neutral tree cannot: the stock backend's forms of values, casts, text search."""
+"""How DuckDB says what a neutral tree cannot: the stock backend's forms of values, and casts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlglot.expressions as sge
 
 from ..base import Column
 from .fulltext import DuckDBFullText
+from .translate import translate
 from .types import stored_type
 
 _JSON_KINDS = frozenset(["json", "jsonb", "nested"])
@@ -84,8 +85,8 @@ class DuckLakeDialect(DuckDBFullText):
         return sge.Cast(this=value, to=stored_type(type))
 
     def translate(self, tree: sge.Expr) -> sge.Expr:
-        from .translate import translate
-
+        if not isinstance(tree, sge.Query):
+            raise TypeError(f"not a query: {type(tree).__name__}")
         return translate(tree)
 
     def _json(self, value: sge.Expr, type: str) -> sge.Expr:
@@ -176,7 +177,7 @@ class DuckLakeDialect(DuckDBFullText):
         )
 
     def _numeric_text(self, value: sge.Expr) -> sge.Expr:
-        # The column's scale is as wide as its widest value: zeros behind the point are not the value's.
+        # The scale is that of the column's widest value: zeros at the end are not the value's.
         text = _varchar(value)
         shortened = _call("rtrim", _call("rtrim", text, "0"), ".")
         return sge.Case(

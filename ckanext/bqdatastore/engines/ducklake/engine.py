@@ -28,7 +28,7 @@ from ..base import Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
 from .dialect import DuckLakeDialect
-from .files import file_relation, inspect_file, run_with_progress
+from .files import file_relation, inspect_file, numeric_types, run_with_progress
 from .writing import (
     TableWriter,
     alias_statements,
@@ -190,7 +190,8 @@ class DuckLakeEngine(Engine):
     def delete(self, deletion: Deletion) -> WriteResult:
         table = deletion.table
         entry = self._entry(table.name)
-        predicate, values = None, {}
+        predicate: sge.Expr | None = None
+        values: Mapping[str, object] = {}
         if deletion.predicate is not None:
             predicate = self._located(deletion.predicate.tree)
             values = _values(deletion.predicate)
@@ -264,14 +265,15 @@ class DuckLakeEngine(Engine):
                 self._refuse_taken(table, ())
             else:
                 _run(cursor, sge.Drop(this=lake_table(table.name), kind="TABLE"))
-            _run(cursor, create_statement(table, columns))
+            numeric = numeric_types(cursor, source, table)
+            _run(cursor, create_statement(table, columns, numeric))
             _run(cursor, comment_statement("TABLE", table.name, to_comment(table, columns)))
             for statement in alias_statements(before.aliases if before else (), table):
                 _run(cursor, statement)
             insert = sge.Insert(
-                this=lake_table(table.name), expression=file_relation(cursor, source, table)
+                this=lake_table(table.name), expression=file_relation(source, table, numeric)
             )
-            count = run_with_progress(cursor, insert, progress)
+            count = run_with_progress(cursor, insert, source, progress)
             TableWriter(cursor, table, columns, 0, {}).check_whole_table()
         return count
 

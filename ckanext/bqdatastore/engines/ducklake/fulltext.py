@@ -95,13 +95,12 @@ class DuckDBFullText:
             return None
         return _call("contains", _call("lower", text), needle)
 
-    def full_text_runs(
-        self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar
-    ) -> sge.Expr:
-        compound = grammar.compound if lexeme.stemmer is None else grammar.word_compound
-        lower = _call("lower", text)
-        runs = _call("regexp_extract_all", lower.copy(), grammar.run)
-        return sge.Case(ifs=[sge.If(this=sge.not_(_matches(lower, compound)), true=runs)])
+    def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
+        pattern = grammar.compound if lexeme.stemmer is None else grammar.word_compound
+        return _matches(_call("lower", text), pattern)
+
+    def full_text_runs(self, text: sge.Expr, grammar: Grammar) -> sge.Expr:
+        return _call("regexp_extract_all", _call("lower", text), grammar.run)
 
     def full_text_tokens(
         self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -229,7 +230,7 @@ class TableWriter:
         )
         staged = sge.select(column(_POSITION)).from_(_STAGED).where(same)
         found = self._fetch(staged.order_by(column(_POSITION)).limit(2))
-        return rows.positions[int(str(found[-1][0]))]
+        return rows.positions[int(found[-1][0])]
 
     def _key_of_two_rows(self, rows: sge.Select) -> list[str] | None:
         """A primary key, as text, that more than one of the rows has."""
@@ -277,7 +278,7 @@ class TableWriter:
     def _execute(self, tree: sge.Expr) -> None:
         self.cursor.execute(tree.sql(dialect="duckdb"))
 
-    def _fetch(self, tree: sge.Expr) -> list[tuple[object, ...]]:
+    def _fetch(self, tree: sge.Expr) -> list[tuple[Any, ...]]:
         return self.cursor.execute(tree.sql(dialect="duckdb")).fetchall()
 
     def _arrow(self, tree: sge.Expr) -> pa.Table:
@@ -288,10 +289,17 @@ def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
 
 
-def create_statement(table: Table, columns: Mapping[str, str]) -> sge.Create:
-    """`CREATE TABLE` with `_id` and a column for each field."""
-    definitions = [_definition(ID, "int8")]
-    definitions += [_definition(columns[field.id], field.type) for field in table.fields]
+def create_statement(
+    table: Table, columns: Mapping[str, str], types: Mapping[str, sge.DataType] | None = None
+) -> sge.Create:
+    """`CREATE TABLE` with `_id` and a column for each field.
+
+    :param types: column types of fields that shall not have their usual one
+    """
+    definitions = [_definition(ID, stored_type("int8"))]
+    for field in table.fields:
+        type = (types or {}).get(field.id) or stored_type(field.type)
+        definitions.append(_definition(columns[field.id], type))
     return sge.Create(
         this=sge.Schema(this=lake_table(table.name), expressions=definitions), kind="TABLE"
     )
@@ -314,7 +322,7 @@ def alter_statements(
         if name not in columns
     ]
     statements += [
-        _alter(after.name, _definition(columns[field.id], field.type))
+        _alter(after.name, _definition(columns[field.id], stored_type(field.type)))
         for field in after.fields
         if field.id not in before
     ]
@@ -345,8 +353,8 @@ def _alter(name: str, action: sge.Expr) -> sge.Alter:
     return sge.Alter(this=lake_table(name), kind="TABLE", actions=[action])
 
 
-def _definition(stored: str, type: str) -> sge.ColumnDef:
-    return sge.ColumnDef(this=sge.to_identifier(stored, quoted=True), kind=stored_type(type))
+def _definition(stored: str, type: sge.DataType) -> sge.ColumnDef:
+    return sge.ColumnDef(this=sge.to_identifier(stored, quoted=True), kind=type)
 
 
 def _digits(stored: str | None) -> tuple[int, int]:

@@ -59,12 +59,13 @@ class Names:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def unique(self, wanted: str) -> str:
         """`wanted`, or the first of `wanted_1`, `wanted_2`, ... that is free."""
-        found, number = wanted, 0
+        found = wanted
         while found.casefold() in self._taken:
-            number += 1
+            number = self._numbers[wanted] = self._numbers.get(wanted, 0) + 1
             found = f"{wanted}_{number}"
         self._taken.add(found.casefold())
         return found

@@ -19,10 +19,9 @@ def _urls(kind: str, folder: Path) -> tuple[str, str]:
         url = f"ducklake:sqlite:///{folder}/catalog.sqlite?data_path={lake}"
         return url, url
     options = f"schema=test_{uuid.uuid4().hex[:12]}&data_path={lake}"
-    return tuple(
-        f"{os.environ[name].split('?')[0]}?{options}"
-        for name in ("CKAN_DATASTORE_WRITE_URL", "CKAN_DATASTORE_READ_URL")
-    )
+    write_url = os.environ["CKAN_DATASTORE_WRITE_URL"].split("?")[0]
+    read_url = os.environ["CKAN_DATASTORE_READ_URL"].split("?")[0]
+    return f"{write_url}?{options}", f"{read_url}?{options}"
 
 
 @pytest.fixture(scope="session", params=["postgres", "sqlite"])

@@ -157,6 +157,7 @@ def test_numbers_are_given_out_once(engine: Engine, people: Table) -> None:
 def test_deleted_rows_are_returned_up_to_the_limit(engine: Engine, people: Table) -> None:
     result = engine.delete(Deletion(people, None, returning_limit=1))
     assert result.row_count == 2
+    assert result.returned is not None
     assert [row["name"] for row in result.returned.to_pylist()] == ["Ada"]
 
 
@@ -225,7 +226,7 @@ def test_statistics_count_rows(engine: Engine, people: Table) -> None:
 
 def test_a_query_that_fails_says_why(engine: Engine, people: Table) -> None:
     bad = sge.cast(column("name"), "INT", dialect="duckdb")
-    with pytest.raises(QueryFailed, match="Ada|Grace"):
+    with pytest.raises(QueryFailed, match=r"Ada|Grace"):
         engine.query(Query(sge.select(bad.as_("x")).from_(table(people.name)))).read_all()
 
 

@@ -143,7 +143,7 @@ def query(case: str) -> str:
 
 def theirs(cursor: Any, sql: str) -> Answer:
     cursor.execute(sql)
-    types = [_OIDS[column.type_code] for column in cursor.description]
+    types = [_OIDS.get(column.type_code, "record") for column in cursor.description]
     rows = [[_plain(v, t) for v, t in zip(row, types, strict=True)] for row in cursor.fetchall()]
     return Answer([column.name for column in cursor.description], types, rows, types)
 

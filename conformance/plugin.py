@@ -7,13 +7,23 @@ through the backend.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
 _PLUGIN = "bqdatastore"
+
+_DROP_FUNCTIONS = """
+DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
+        EXECUTE format('DROP FUNCTION %s', f);
+    END LOOP;
+END $$
+"""
 
 
 def _with_ours(value: str) -> str:
@@ -40,12 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def wipe_datastore() -> None:
-    """Drop every table through the backend."""
+    """Drop every table through the backend, and every trigger function."""
     from ckanext.bqdatastore.backend import opened_engines
 
     for engine in opened_engines():
         for name in engine.tables():
             engine.drop(name)
+    with psycopg2.connect(os.environ["CKAN_BQDATASTORE_TRIGGER_URL"]) as connection:
+        connection.cursor().execute(_DROP_FUNCTIONS)
+    connection.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

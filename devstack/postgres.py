@@ -30,6 +30,7 @@ READER = "datastore_default"
 SITE_DATABASE = "ckan_default"
 CATALOG_DATABASE = "datastore_default"
 STOCK_DATABASE = "datastore_stock"
+TRIGGER_DATABASE = "datastore_triggers"
 
 # What a crash of the machine would lose is of no interest to a test.
 _FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -214,7 +215,7 @@ def _make_databases(server: Postgres, programs: Path) -> None:
             sql.SQL("CREATE DATABASE {} OWNER {}").format(
                 sql.Identifier(database), sql.Identifier(OWNER)
             )
-            for database in (SITE_DATABASE, CATALOG_DATABASE, STOCK_DATABASE)
+            for database in (SITE_DATABASE, CATALOG_DATABASE, STOCK_DATABASE, TRIGGER_DATABASE)
         ),
         sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(SITE_DATABASE)),
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(

@@ -162,6 +162,7 @@ class Site:
             "ckan.datastore.write_url": stack.ducklake_write_url,
             "ckan.datastore.read_url": stack.ducklake_read_url,
             "ckan.datastore.sqlsearch.enabled": "true",
+            "ckanext.bqdatastore.trigger_url": stack.trigger_url,
         }
         parser["loggers"] = {"keys": "root, ckan, ckanext"}
         parser["handlers"] = {"keys": "console"}

@@ -19,6 +19,7 @@ from devstack.postgres import (
     SITE_DATABASE,
     STOCK_DATABASE,
     SUPERUSER,
+    TRIGGER_DATABASE,
     Postgres,
     start_postgres,
 )
@@ -126,9 +127,15 @@ class Stack:
     def stock_read_url(self) -> str:
         return self.postgres.url(STOCK_DATABASE, READER)
 
+    @property
+    def trigger_url(self) -> str:
+        return self.postgres.url(TRIGGER_DATABASE)
+
     def environment(self) -> dict[str, str]:
         """The variables that CKAN prefers to its ini file, and `DEVSTACK_…` for what it has none.
 
+        CKAN lets an ini file refer to those that begin with `CKAN_`: so does ours to the trigger
+        URL, which CKAN itself does not look for.
         `CKAN_SITE_URL` is not among them: who serves a site says where.
         """
         variables = {
@@ -137,6 +144,7 @@ class Stack:
             "CKAN_DATASTORE_READ_URL": self.ducklake_read_url,
             "CKAN_REDIS_URL": self.valkey.url,
             "CKAN_SOLR_URL": self.search_index.url,
+            "CKAN_BQDATASTORE_TRIGGER_URL": self.trigger_url,
             "CKAN_STORAGE_PATH": str(self.folder / "storage"),
             "DEVSTACK_FOLDER": str(self.folder),
             "DEVSTACK_POSTGRES_SUPERUSER_URL": self.postgres.url("postgres", SUPERUSER),

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import ckantoolkit as tk
 from ckan import model, plugins
 from ckan.exceptions import CkanConfigurationException
 from ckan.lib.lazyjson import LazyJSONObject
@@ -28,11 +27,13 @@ from .model.errors import InvalidRequest, Misconfigured, TableNotFound
 from .model.query import ParameterNames, Query, column, table
 from .model.table import ID, Table
 from .model.types import native_type
-from .model.write import Deletion, TableChange, Write, WriteMode, WriteResult
+from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteResult
 from .query import filters, fragments, fulltext, guard, search, table_metadata
 from .records import formats
 from .records.batches import rows_to_write
 from .records.parameters import parameter
+from .triggers.database import TriggerDatabase
+from .triggers.writes import rows_through_triggers, run_triggers
 
 _SEARCH_TOO_LONG = "Search took too long"
 _CATALOG_LOCK = "catalog"
@@ -117,11 +118,13 @@ class AnalyticsBackend(DatastoreBackend):
                 after = definition.new_table(name, request)
             else:
                 after = definition.altered_table(before, request)
+            if request.triggers:
+                _trigger_database().check(request.triggers)
             write = None
             if records:
                 write = Write(
                     WriteMode.INSERT,
-                    rows_to_write(records, after, WriteMode.INSERT),
+                    self._rows(records, after, WriteMode.INSERT),
                     returning=bool(data_dict.get("include_records")),
                 )
             result = self.engine.apply(TableChange(before, after, write))
@@ -141,7 +144,7 @@ class AnalyticsBackend(DatastoreBackend):
             known = self._table(name)
             write = Write(
                 mode,
-                rows_to_write(records, known, mode) if known.fields else (),
+                self._rows(records, known, mode) if known.fields else (),
                 returning=bool(data_dict.get("include_records")),
                 dry_run=bool(data_dict.get("dry_run")),
             )
@@ -171,6 +174,11 @@ class AnalyticsBackend(DatastoreBackend):
             data_dict["deleted_records"] = _python_rows(result.returned, known)
         return data_dict
 
+    def _rows(self, records: Sequence[Any], known: Table, mode: WriteMode) -> tuple[Rows, ...]:
+        if not known.triggers:
+            return rows_to_write(records, known, mode)
+        return rows_through_triggers(self.engine, _trigger_database(), known, records, mode)
+
     def _put_returned(self, data_dict: dict[str, Any], result: WriteResult, written: Table) -> None:
         if result.returned is not None:
             data_dict["records"] = _python_rows(result.returned, written)
@@ -183,6 +191,43 @@ class AnalyticsBackend(DatastoreBackend):
         locks = TableLocks(model.meta.engine, config.site_id(), config.lock_timeout())
         with locks.hold(name):
             yield
+
+    # Triggers
+
+    def create_function(
+        self,
+        name: str,
+        arguments: Sequence[Mapping[str, str]],
+        rettype: str,
+        definition: str,
+        or_replace: bool,
+    ) -> None:
+        with as_ckan():
+            database = _trigger_database()
+            database.create_function(name, arguments, rettype, definition, or_replace)
+
+    def drop_function(self, name: str, if_exists: bool) -> None:
+        with as_ckan():
+            database = _trigger_database()
+            users = (self.engine.describe(each) for each in self.engine.tables())
+            if any(user is not None and name in user.triggers for user in users):
+                # The stock backend, whose tables PostgreSQL knows, breaks down with these words.
+                raise InvalidRequest(
+                    "name", f"cannot drop function {name}() because other objects depend on it"
+                )
+            database.drop_function(name, if_exists)
+
+    def run_triggers(self, name: str) -> int:
+        """Pass all rows of a table or alias through its triggers again; how many there are."""
+        with as_ckan():
+            real = self.engine.resolve(name)
+            if real is None:
+                raise InvalidRequest("records", f'relation "{name}" does not exist')
+            with self.turn(real):
+                known = self._table(real)
+                if not known.triggers:
+                    return self.engine.statistics(known).row_count
+                return run_triggers(self.engine, _trigger_database(), known)
 
     # Reading
 
@@ -559,13 +604,15 @@ def _trigger_names(data_dict: Mapping[str, Any]) -> list[str] | None:
     triggers = data_dict.get("triggers")
     if triggers is None:
         return None
-    if triggers and not config.trigger_url():
-        raise tk.ValidationError(
-            {
-                "triggers": [
-                    "Trigger functions run in PostgreSQL: set ckanext.bqdatastore.trigger_url to a "
-                    "database for them."
-                ]
-            }
-        )
     return [trigger["function"] for trigger in triggers]
+
+
+def _trigger_database() -> TriggerDatabase:
+    url = config.trigger_url()
+    if not url:
+        raise InvalidRequest(
+            "triggers",
+            f"Trigger functions run in PostgreSQL: set {config.TRIGGER_URL} to a database for "
+            "them.",
+        )
+    return TriggerDatabase(url, config.statement_timeout())

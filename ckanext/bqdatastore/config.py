@@ -15,8 +15,10 @@ PREFIX = "ckanext.bqdatastore."
 
 WRITE_URL = "ckan.datastore.write_url"
 READ_URL = "ckan.datastore.read_url"
+TRIGGER_URL = f"{PREFIX}trigger_url"
 
-_MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
+_POSTGRESQL = re.compile(r"postgresql://[^/]*/[^/?]+")
+_MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 
 def write_url() -> str:
@@ -73,7 +75,12 @@ def allowed_functions_file() -> Path | None:
 
 def trigger_url() -> str:
     """A PostgreSQL database that runs trigger functions; empty for none."""
-    return str(_get("trigger_url") or "")
+    value = str(_get("trigger_url") or "")
+    if value and not _POSTGRESQL.match(value):
+        raise Misconfigured(
+            f"{TRIGGER_URL}: must name a PostgreSQL database, as postgresql://user@host/database."
+        )
+    return value
 
 
 def storage_path() -> Path:

@@ -1,12 +1,17 @@
 """Turns: writers to one table wait for each other, whatever process or host they are in.
 
 The lock is an advisory one in CKAN's own PostgreSQL, which every web worker, job and host shares.
-It belongs to a session, so it goes when the process dies.
+It belongs to a transaction that does nothing else, so it goes when the process dies, and works
+behind a connection pooler too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +19,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine as Database
 
 from .model.errors import EngineUnavailable
+
+log = logging.getLogger(__name__)
+
+# SQLSTATE of `lock_timeout`, and of a statement that somebody cancelled.
+_TIMED_OUT = ("55P03", "57014")
+
+# For this transaction alone: it waits so long and no longer, then is idle as long as it takes.
+_SETTINGS = """
+    SELECT set_config('lock_timeout', :timeout, true),
+           set_config('statement_timeout', '0', true),
+           set_config('idle_in_transaction_session_timeout', '0', true)
+"""
 
 
 class TableLocks:
@@ -25,7 +42,7 @@ class TableLocks:
     """
 
     def __init__(self, database: Database, namespace: str, timeout: float) -> None:
-        self._database = database
+        self._database = _apart(database)
         self._namespace = namespace
         self._timeout = timeout
 
@@ -35,28 +52,71 @@ class TableLocks:
 
         :raises EngineUnavailable: another writer kept its turn for longer than the timeout
         """
-        key = {"key": lock_key(f"{self._namespace}/{name}")}
-        with self._database.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection = self._taken(name)
+        try:
+            yield
+        finally:
+            try:
+                connection.rollback()
+            except sa.exc.DBAPIError as error:
+                # What was to be done under the lock is done or has failed: that is what counts.
+                log.warning('The lock of "%s" was lost before its time: %s', name, error.orig)
+            connection.close()
+
+    def _taken(self, name: str) -> sa.Connection:
+        """A connection whose transaction has the lock."""
+        try:
+            connection = self._database.connect()
+        except sa.exc.TimeoutError:
+            raise self._too_late(name) from None
+        try:
+            connection.execute(sa.text(_SETTINGS), {"timeout": f"{int(self._timeout * 1000)}ms"})
             connection.execute(
-                sa.text("SELECT set_config('lock_timeout', :timeout, false)"),
-                {"timeout": f"{int(self._timeout * 1000)}ms"},
+                sa.text("SELECT pg_advisory_xact_lock(:key)"),
+                {"key": lock_key(f"{self._namespace}/{name}")},
             )
-            try:
-                connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), key)
-            except sa.exc.OperationalError:
-                raise EngineUnavailable(
-                    f'Another write to "{name}" has taken longer than {self._timeout:g} seconds; '
-                    "try again later."
-                ) from None
-            try:
-                yield
-            finally:
-                connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
-                connection.execute(sa.text("RESET lock_timeout"))
+        except BaseException as error:
+            connection.close()
+            if getattr(getattr(error, "orig", None), "pgcode", None) in _TIMED_OUT:
+                raise self._too_late(name) from None
+            raise
+        return connection
+
+    def _too_late(self, name: str) -> EngineUnavailable:
+        return EngineUnavailable(
+            f'Other writes to "{name}" have taken longer than {self._timeout:g} seconds; '
+            "try again later."
+        )
 
 
 def lock_key(name: str) -> int:
     """A signed 64-bit number for a name, the same in every process."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+_own: weakref.WeakKeyDictionary[Database, Database] = weakref.WeakKeyDictionary()
+_own_lock = threading.Lock()
+
+
+def _apart(database: Database) -> Database:
+    """The same database with connections for locks alone.
+
+    A writer who waits has a connection of CKAN's already. If the next came from the same pool,
+    enough writers would have it empty, and wait for each other.
+    """
+    with _own_lock:
+        if database not in _own:
+            _own[database] = sa.create_engine(database.url, pool=database.pool.recreate())
+        return _own[database]
+
+
+def _begin_anew() -> None:
+    """Leave the parent's connections to the parent, in a forked child."""
+    global _own_lock
+    _own_lock = threading.Lock()
+    for database in _own.values():
+        database.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_begin_anew)

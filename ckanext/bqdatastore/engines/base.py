@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 
 import sqlglot.expressions as sge
 
+from ..model.errors import Unsupported
 from ..model.query import Query, RecordStream
 from ..model.table import Table, TableStatistics
 from ..model.write import Deletion, TableChange, WriteResult
@@ -153,6 +154,13 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def statistics(self, table: Table) -> TableStatistics: ...
+
+    def next_id(self, table: Table) -> int:
+        """The first `_id` that was never given out; 1 for a table that is not there yet.
+
+        :raises Unsupported: the engine cannot tell before it writes
+        """
+        raise Unsupported(self.scheme, "trigger functions")
 
     @abc.abstractmethod
     def apply(self, change: TableChange) -> WriteResult:

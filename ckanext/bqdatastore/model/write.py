@@ -24,7 +24,7 @@ class Rows:
     """Typed rows for one statement.
 
     Every row sets the same columns, those of `data`, whose names are field ids (and `_id` where it
-    is the key). No two rows share a key.
+    is the key, or where new rows have one already). No two rows share a key.
 
     :param data: the values, in the Arrow type that `model.types` gives each field
     :param key: columns that find the existing row; `(ID,)`, the primary key, or empty for inserts

@@ -93,17 +93,20 @@ class FullTextDialect(Protocol):
     def full_text_positions(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         """Where in the list the lexeme is."""
 
-    def full_text_each(self, values: Sequence[sge.Expr], body: Body) -> sge.Expr:
-        """The array of `body` of each value."""
+    def full_text_document(self, texts: Sequence[sge.Expr]) -> sge.Expr:
+        """The texts as one, a space between them, nulls left out."""
 
-    def full_text_any(self, conditions: sge.Expr) -> sge.Expr:
-        """Whether one of an array of conditions holds."""
+    def full_text_blanks(self, value: sge.Expr, number: int) -> sge.Expr:
+        """A list of so many empty tokens; of none for a null."""
 
-    def full_text_total(self, numbers: sge.Expr) -> sge.Expr:
-        """The sum of an array of numbers, nulls left out."""
+    def full_text_joined(self, lists: Sequence[sge.Expr]) -> sge.Expr:
+        """Token lists one after the other."""
 
-    def full_text_joined(self, lists: sge.Expr) -> sge.Expr:
-        """The lists of an array one after the other, nulls left out."""
+    def full_text_date_part(self, value: sge.Expr, part: str) -> sge.Expr:
+        """A part of a date or time as a number: year, month, day, hour, minute, or second.
+
+        Null for the second where that has a fraction.
+        """
 
     def full_text_with(self, value: sge.Expr, body: Body) -> sge.Expr:
         """`body` of a value that is computed once."""
@@ -161,21 +164,27 @@ def rank(
 
 _INTEGERS = frozenset(["int2", "int4", "int8", "int", "integer", "smallint", "bigint"])
 _NUMBERS = _INTEGERS | {"float4", "float8", "numeric"}
-_STAMPS = ("infinity", "bc")
+_DATES = frozenset(["date", "timestamp", "timestamptz"])
+_TIMES = frozenset(["time", "timestamp", "timestamptz"])
 _ALPHABETS: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(_INTEGERS, ("-0123456789", ())),
     "float4": ("-+.e0123456789", ("nan", "infinity")),
     "float8": ("-+.e0123456789", ("nan", "infinity")),
-    "numeric": ("-.0123456789", ("nan", "infinity")),
+    "numeric": ("-.0123456789", ()),
     "bool": ("", ("true", "false")),
-    "date": ("-0123456789", _STAMPS),
-    "time": ("-+:.0123456789", ()),
-    "timestamp": ("-+:.t0123456789", _STAMPS),
-    "timestamptz": ("-+:.t0123456789", _STAMPS),
+    "date": ("-0123456789", ()),
+    "time": (".0123456789", ()),
+    "timestamp": ("-.t0123456789", ()),
+    "timestamptz": ("-+.t0123456789", ()),
     "uuid": ("-0123456789abcdef", ()),
 }
 """For a type: the characters of its tokens that are no words, and its words. Other types may have
 any token."""
+
+_TOKENS_OF_VALUE = {
+    **dict.fromkeys(_NUMBERS, 1), "bool": 1, "date": 3, "time": 3, "timestamp": 6, "timestamptz": 8
+}  # fmt: skip
+"""How many tokens every value of a type has, in a row."""
 
 _INT8 = range(-(2**63), 2**63)
 
@@ -212,6 +221,27 @@ def _only_value(type: str, word: Word) -> tuple[object, str] | None:
 def _is_value(word: Word, type: str) -> bool:
     """Whether the word, in a column of the type, can only be the whole of a value."""
     return type in _NUMBERS and not word.prefix and not fulltext_words.is_word(word.text)
+
+
+def _date_parts(word: Word, type: str, in_row: bool) -> list[str] | None:
+    """The parts of a date or time that the word may be; None where it may be more than one part.
+
+    `2013-01-02T03:04:05+00:00`, as a row shows it, is `2013 -01 -02 t03 04 05 +00 00`.
+    """
+    if type not in _DATES | _TIMES or word.prefix or fulltext_words.is_word(word.text):
+        return None
+    parts: list[str] = []
+    if re.fullmatch(r"[0-9]{4,}", word.text) and type in _DATES:
+        parts = ["year"]
+    elif re.fullmatch(r"-[0-9]{2}", word.text) and type in _DATES:
+        parts = ["month", "day"]
+    elif re.fullmatch(r"t[0-9]{2}", word.text) and type != "time" and in_row and type in _TIMES:
+        parts = ["hour"]
+    elif re.fullmatch(r"[0-9]{2}", word.text) and type in _TIMES:
+        parts = ["minute", "second"] if in_row and type != "time" else ["hour", "minute", "second"]
+    # Fractions of seconds, and the zone, are left to the text.
+    zone = type == "timestamptz" and word.text in ("00", "+00")
+    return None if zone or "." in word.text else parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +302,7 @@ class _Document:
         """Whether a column has the word."""
         if not word.unweighted:
             return sge.false()
-        tests = [test for name, type in self._columns if (test := self._equals(word, name, type))]
+        tests = self._equal(word)
         texts = self._texts(word)
         if texts:
             tests.append(self._in_texts(self._lexeme(word), texts))
@@ -281,16 +311,11 @@ class _Document:
     def _in_texts(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
         """Whether one of the texts has the lexeme.
 
-        The pattern of tokens takes a millisecond to compile wherever it is written, so it is
+        The pattern of tokens takes milliseconds to compile wherever it is written, so it is
         written once, for the texts that need it; in most, runs of letters and digits will do.
         """
         dialect = self._dialect
-
-        def in_full(text: sge.Expr) -> sge.Expr:
-            contains = dialect.full_text_contains(self._tokens(text.copy()), lexeme)
-            return self._guarded(text, lexeme, contains)
-
-        full = dialect.full_text_any(dialect.full_text_each([t.copy() for t in texts], in_full))
+        full = dialect.full_text_contains(self._tokens(self._candidates(texts, lexeme)), lexeme)
         result = full
         if lexeme.run:
             sure = [
@@ -315,6 +340,16 @@ class _Document:
         possible = [test for test in cheap if test is not None]
         return sge.and_(sge.or_(*possible), result) if possible else result
 
+    def _candidates(self, texts: Sequence[sge.Expr], lexeme: Lexeme) -> sge.Expr:
+        """Those of the texts that may have the lexeme, as one."""
+        candidates = []
+        for text in texts:
+            cheap = self._dialect.full_text_may_contain(text.copy(), lexeme)
+            if cheap is not None:
+                text = sge.Case(ifs=[sge.If(this=cheap, true=text.copy())])
+            candidates.append(text.copy())
+        return self._dialect.full_text_document(candidates)
+
     def _some_compound(self, texts: Sequence[sge.Expr], lexeme: Lexeme) -> sge.Expr:
         """Whether a text that may have the lexeme must be read in full to see."""
         return sge.or_(
@@ -338,19 +373,26 @@ class _Document:
         return [
             self._text(name, type)
             for name, type in self._columns
-            if _may_have(type, word) and not _is_value(word, type)
+            if _may_have(type, word)
+            and not _is_value(word, type)
+            and _date_parts(word, type, self._whole_row) is None
         ]
 
-    def _equals(self, word: Word, name: str, type: str) -> sge.Expr | None:
-        """Whether the word is the value of a column of numbers; None where it cannot be."""
-        if not _is_value(word, type) or not _may_have(type, word):
-            return None
-        only = _only_value(type, word)
-        if only is None:
-            return None
-        value, bound_as = only
-        own = column(name) if bound_as == "int8" else self._text(name, type)
-        return sge.EQ(this=own, expression=self._names.bind(value, bound_as))
+    def _equal(self, word: Word) -> list[sge.Expr]:
+        """Tests of columns, or of their parts, which can have the word only as the whole."""
+        tests: list[sge.Expr] = []
+        for name, type in self._columns:
+            if not _may_have(type, word):
+                continue
+            if _is_value(word, type) and (only := _only_value(type, word)) is not None:
+                value, bound_as = only
+                own = column(name) if bound_as == "int8" else self._text(name, type)
+                tests.append(sge.EQ(this=own, expression=self._names.bind(value, bound_as)))
+            for part in _date_parts(word, type, self._whole_row) or ():
+                number = self._names.bind(int(word.text.lstrip("-t")), "int8")
+                own = self._dialect.full_text_date_part(column(name), part)
+                tests.append(sge.EQ(this=own, expression=number))
+        return tests
 
     def _text(self, name: str, type: str) -> sge.Expr:
         return self._dialect.full_text_value(column(name), type, self._whole_row)
@@ -358,12 +400,27 @@ class _Document:
     def _tokens(self, text: sge.Expr, counted: bool = False) -> sge.Expr:
         return self._dialect.full_text_tokens(text, self._token.copy(), GRAMMAR, counted)
 
-    def _all_tokens(self) -> sge.Expr:
-        """The document's tokens in order."""
-        texts = [self._text(name, type) for name, type in self._columns]
-        return self._dialect.full_text_joined(
-            self._dialect.full_text_each(texts, lambda text: self._tokens(text, counted=True))
-        )
+    def _all_tokens(self, tree: Node) -> sge.Expr:
+        """The document's tokens in order; such as no word of the query can be may be empty.
+
+        Only columns with any text are read, those beside each other as one text.
+        """
+        lists: list[sge.Expr] = []
+        texts: list[sge.Expr] = []
+        for name, type in self._columns:
+            number = _TOKENS_OF_VALUE.get(type)
+            if number is None or any(_may_have(type, word) for word in _words(tree)):
+                texts.append(self._text(name, type))
+                continue
+            if type == "timestamptz" and not self._whole_row:
+                number -= 1
+            if texts:
+                lists.append(self._tokens(self._dialect.full_text_document(texts), counted=True))
+                texts = []
+            lists.append(self._dialect.full_text_blanks(column(name), number))
+        if texts:
+            lists.append(self._tokens(self._dialect.full_text_document(texts), counted=True))
+        return lists[0] if len(lists) == 1 else self._dialect.full_text_joined(lists)
 
     def _lexeme(self, word: Word) -> Lexeme:
         if word not in self._lexemes:
@@ -392,7 +449,7 @@ class _Document:
 
     def _phrase_holds(self, node: Phrase) -> sge.Expr:
         matched = self._dialect.full_text_with(
-            self._all_tokens(), lambda tokens: self._phrase_matches(node, tokens)
+            self._all_tokens(node), lambda tokens: self._phrase_matches(node, tokens)
         )
         # Reading a row's tokens in order is dear: first see that the words are there at all.
         needed = [self._occurs(word) for word in _required(node)]
@@ -454,7 +511,7 @@ class _Document:
         """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
         words = list(dict.fromkeys(_words(tree)))
         if isinstance(tree, And | Phrase) and len(words) > 1:
-            result = self._rank_and(words)
+            result = self._rank_and(tree, words)
         else:
             result = self._rank_or(words)
         # Normalization 32 is x / (x + 1).
@@ -480,12 +537,8 @@ class _Document:
         dialect = self._dialect
         lexeme = self._lexeme(word)
         if word.prefix:
-            return dialect.full_text_prefix_weight(self._all_tokens(), lexeme)
-        counts = [
-            _number_if(equal, sge.Literal.number(1))
-            for name, type in self._columns
-            if (equal := self._equals(word, name, type)) is not None
-        ]
+            return dialect.full_text_prefix_weight(self._all_tokens(word), lexeme)
+        counts = [_number_if(test, sge.Literal.number(1)) for test in self._equal(word)]
         texts = self._texts(word)
         if texts:
             counts.append(self._count(lexeme, texts))
@@ -495,10 +548,8 @@ class _Document:
         """How often the lexeme occurs in the texts; as for `_in_texts`."""
         dialect = self._dialect
 
-        def in_full(text: sge.Expr) -> sge.Expr:
-            return self._counted(text, lexeme, self._tokens(text.copy()))
-
-        full = dialect.full_text_total(dialect.full_text_each([t.copy() for t in texts], in_full))
+        tokens = self._tokens(self._candidates(texts, lexeme))
+        full = dialect.full_text_count(tokens, lexeme)
         if not lexeme.run:
             return full
         quick = [
@@ -516,7 +567,7 @@ class _Document:
             test = sge.not_(text.copy().is_(sge.null()))
         return _number_if(test, count)
 
-    def _rank_and(self, words: Sequence[Word]) -> sge.Expr:
+    def _rank_and(self, tree: Node, words: Sequence[Word]) -> sge.Expr:
         def of_tokens(tokens: sge.Expr) -> sge.Expr:
             lists = []
             for position, word in enumerate(words):
@@ -528,7 +579,7 @@ class _Document:
                 lists.append(places)
             return self._dialect.full_text_proximity(lists)
 
-        result = self._dialect.full_text_with(self._all_tokens(), of_tokens)
+        result = self._dialect.full_text_with(self._all_tokens(tree), of_tokens)
         if all(self._repeats(words, position) is None for position in range(len(words))):
             return result
         alone = sge.EQ(this=self._size(words), expression=sge.Literal.number(1))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from ..model.errors import InvalidRequest
 from ..model.table import ID, Field, Table
@@ -33,6 +36,47 @@ def rows_to_write(records: Sequence[Any], table: Table, mode: WriteMode) -> tupl
         key = (ID,) if by_id else table.primary_key
         rows += _keyed_rows(list(run), key, table)
     return tuple(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Neighbouring records that set the same fields and find their rows by the same key.
+
+    :param start: position of the first in the request, from 0
+    :param stop: position behind the last
+    :param fields: what they set, without `_id`
+    :param key: as in `Rows`
+    """
+
+    start: int
+    stop: int
+    fields: tuple[str, ...]
+    key: tuple[str, ...] = ()
+
+
+def rows_in_order(
+    records: Sequence[Any], table: Table, mode: WriteMode
+) -> tuple[pa.Table, tuple[Run, ...]]:
+    """The records of a request as they stand, a row each, and how to write them in turn.
+
+    For who must see every record, also of those that share a key.
+
+    :raises InvalidRequest: as `rows_to_write`
+    """
+    _check_objects(records)
+    if mode is WriteMode.INSERT:
+        _refuse_extra_keys(records, table)
+        return ingest(records, table.fields), (Run(0, len(records), table.field_ids),)
+    _check_keys(records, table)
+    named: set[str] = set().union(*records)
+    used = [field for field in (_ID_FIELD, *table.fields) if field.id in named]
+    runs: list[Run] = []
+    for names, run in itertools.groupby(records, key=frozenset):
+        start = runs[-1].stop if runs else 0
+        fields = tuple(name for name in table.field_ids if name in names)
+        key = (ID,) if ID in names else table.primary_key
+        runs.append(Run(start, start + sum(1 for _ in run), fields, key))
+    return ingest(records, used), tuple(runs)
 
 
 def _check_objects(records: Sequence[Any]) -> None:

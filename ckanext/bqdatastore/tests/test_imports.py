@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "engines": ("model",),
     "locking": ("model",),
     "cache": ("model",),
+    "triggers": ("model", "records", "engines"),
 }
 
 

@@ -8,17 +8,14 @@ JSON text of its comment. An alias is a view whose comment names its table.
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 import msgspec
 import sqlglot.expressions as sge
 
 from ...model.table import ID, Field, Table, TableStatistics
-from .connection import METADATA
-from .url import DuckLakeURL
+from .connection import METADATA, Connections
 
 FORMAT = 1
 """Version of the JSON in a table's comment."""
@@ -107,31 +104,24 @@ class Entry:
 
 
 class Catalog:
-    """Looks names up, and remembers them for as long as the catalog's schema version stands.
+    """Looks names up, and remembers them for as long as the catalog's schema version stands."""
 
-    :param cursor: gives a cursor to read the catalog's tables with
-    """
-
-    def __init__(self, url: DuckLakeURL, cursor: Callable[[], duckdb.DuckDBPyConnection]) -> None:
-        self._url = url
-        self._cursor = cursor
-        self._lock = threading.Lock()
-        self._version: int | None = None
-        self._entries: dict[str, Entry | None] = {}
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._url = connections.read_url
+        # A version and what was found at it, replaced as one: threads need no lock.
+        self._known: tuple[int, dict[str, Entry | None]] = (-1, {})
 
     def entry(self, name: str) -> Entry | None:
         """What a name stands for, or None."""
         version = self.schema_version()
-        with self._lock:
-            if version != self._version:
-                self._version, self._entries = version, {}
-            elif name in self._entries:
-                return self._entries[name]
-        entry = self._look_up(name)
-        with self._lock:
-            if version == self._version:
-                self._entries[name] = entry
-        return entry
+        known = self._known
+        if known[0] != version:
+            known = self._known = (version, {})
+        entries = known[1]
+        if name not in entries:
+            entries[name] = self._look_up(name)
+        return entries[name]
 
     def schema_version(self) -> int:
         """A number that changes with every change to any table's columns or metadata."""
@@ -242,8 +232,9 @@ class Catalog:
                     sge.Literal.string(tree.sql(dialect="postgres")),
                 )
             )
-        cursor = self._cursor()
-        try:
-            return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
-        finally:
-            cursor.close()
+        with self._connections.faults():
+            cursor = self._connections.reader()
+            try:
+                return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
+            finally:
+                cursor.close()

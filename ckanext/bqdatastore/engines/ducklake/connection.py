@@ -5,21 +5,25 @@ Extensions come from their wheels (`duckdb-extension-*`), so nothing is download
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import importlib.util
-import logging
 import os
+import shutil
 import tempfile
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import sqlglot.expressions as sge
 
-from ...model.errors import EngineUnavailable, Misconfigured
+from ...model.errors import DatastoreFault, EngineUnavailable, Misconfigured
 from ..base import EngineSettings
+from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .url import DuckLakeURL, parse
-
-log = logging.getLogger(__name__)
 
 LAKE = "lake"
 """The name under which both sides attach the catalog."""
@@ -43,8 +47,16 @@ _EXTENSION_FILES = {
 # A page of a table is its first row groups: smaller groups than DuckDB's default make it cheaper.
 ROW_GROUP_SIZE = 16_384
 
-# Commits of other tables collide on the catalog's ids and are retried by DuckLake.
-MAX_RETRIES = 100
+# Commits of other tables collide on the catalog's ids and are retried by DuckLake: after 10 ms, and
+# then after ever longer, up to 2 s in the end and 12 s in all.
+_RETRIES = {
+    "ducklake_max_retry_count": 30,
+    "ducklake_retry_wait_ms": 10,
+    "ducklake_retry_backoff": 1.2,
+}
+
+# How long a SQLite catalog waits while another process commits.
+_SQLITE_BUSY_MILLISECONDS = 20_000
 
 
 def literal(value: str) -> str:
@@ -92,10 +104,18 @@ class Side:
         self._read_only = read_only
         self._setting = "ckan.datastore.read_url" if read_only else "ckan.datastore.write_url"
         self._root = duckdb.connect(":memory:")
+        # For the files of queries that need more memory than they have, for this user's eyes only.
+        self._folder = Path(tempfile.mkdtemp(prefix="bqdatastore-"))
         try:
             self._prepare()
+        except duckdb.OutOfMemoryException:
+            self.close()
+            raise Misconfigured(
+                f"ckanext.bqdatastore.memory_limit: {settings.memory_limit} is too little for "
+                "DuckDB to start with; give it 100MB or more."
+            ) from None
         except BaseException:
-            self._root.close()
+            self.close()
             raise
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -104,28 +124,33 @@ class Side:
 
     def close(self) -> None:
         self._root.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _prepare(self) -> None:
         execute = self._root.execute
         needed = ["ducklake", self.url.catalog, "icu", "fts"]
         if self.url.is_remote:
             needed.append("httpfs")
-        with tempfile.TemporaryDirectory(prefix="bqdatastore-") as folder:
-            for name in needed:
-                execute(f"LOAD {literal(str(extension_file(name, Path(folder))))}")
+        for name in needed:
+            execute(f"LOAD {literal(str(extension_file(name, self._folder)))}")
+        execute(f"SET temp_directory = {literal(str(self._folder / 'spilled'))}")
         execute("SET TimeZone = 'UTC'")
         execute(f"SET memory_limit = {literal(self._settings.memory_limit)}")
         execute(f"SET threads = {int(self._settings.threads)}")
         execute("SET autoinstall_known_extensions = false")
         execute("SET autoload_known_extensions = false")
         execute("SET enable_progress_bar_print = false")
-        execute(f"SET ducklake_max_retry_count = {MAX_RETRIES}")
+        for name, value in _RETRIES.items():
+            execute(f"SET {name} = {value}")
         self._credentials()
         try:
             self._attach()
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise Misconfigured(
-                f"{self._setting}: the DuckLake catalog cannot be reached: {self._safe(error)}"
+                f"{self._setting}: the DuckLake catalog cannot be opened: "
+                f"{self.url.without_password(str(error))}"
             ) from None
         if self._read_only:
             self._lock()
@@ -147,13 +172,19 @@ class Side:
         parts = ", ".join(f"{key} {literal(value)}" for key, value in given.items())
         self._root.execute(f"CREATE SECRET lake_files (TYPE {kind}{', ' + parts if parts else ''})")
 
+    @again_on_conflict
     def _attach(self) -> None:
+        """Attach the lake; the first to do so makes the catalog, perhaps several at once."""
         if self.url.catalog == "postgres":
             source = f"ducklake:postgres:{self.url.conninfo}"
             options = [f"METADATA_SCHEMA {literal(self.url.schema)}"]
         else:
             source = f"ducklake:sqlite:{self.url.path}"
-            options = []
+            # Readers and the one writer do not block each other, and who has to wait does.
+            options = [
+                "META_JOURNAL_MODE 'WAL'",
+                f"META_BUSY_TIMEOUT {_SQLITE_BUSY_MILLISECONDS}",
+            ]
         options.append(f"DATA_PATH {literal(self.url.data_path + '/')}")
         if self._read_only:
             options.append("READ_ONLY")
@@ -165,18 +196,11 @@ class Side:
         self._root.execute("SET enable_external_access = false")
         self._root.execute("SET lock_configuration = true")
 
-    def _safe(self, error: BaseException) -> str:
-        """The error's first line, without the password that a connection string holds."""
-        text = str(error).strip().split("\n")[0]
-        password = self.url.connection.get("password")
-        return text.replace(password, "***") if password else text
-
 
 class Connections:
     """Both sides of one process, opened when first needed.
 
-    A process that forks leaves them behind: a DuckDB instance does not live on in the child, and
-    closing it there would hang on threads that are not there.
+    A process that forks leaves them behind: a DuckDB instance does not live on in the child.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -186,7 +210,8 @@ class Connections:
         self.read_url = parse(settings.read_url, "ckan.datastore.read_url", default)
         self._check_same_place()
         self._lock = threading.Lock()
-        self._sides: dict[tuple[int, str], Side] = {}
+        self._sides: dict[str, Side] = {}
+        _all.add(self)
 
     def reader(self) -> duckdb.DuckDBPyConnection:
         """A cursor on the side that cannot write."""
@@ -199,29 +224,51 @@ class Connections:
     def close(self) -> None:
         """Close what this process opened."""
         with self._lock:
-            for key in [key for key in self._sides if key[0] == os.getpid()]:
-                self._sides.pop(key).close()
+            sides, self._sides = self._sides, {}
+        for side in sides.values():
+            side.close()
+
+    def abandon(self) -> None:
+        """Begin anew in a forked child, without a touch to what the parent has open."""
+        for side in self._sides.values():
+            _keep_for_ever(side)
+        self._sides = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Let DuckDB's errors about the catalog out as faults that hold no password.
+
+        :raises EngineUnavailable: or `TransactionConflict`, which to try again may help
+        """
+        try:
+            yield
+        except DatastoreFault:
+            raise
+        except duckdb.Error as error:
+            text = self.without_password(error)
+            raise (TransactionConflict if is_conflict(error) else EngineUnavailable)(text) from None
+
+    def without_password(self, error: BaseException) -> str:
+        """An error's first line, fit to be shown."""
+        return self.write_url.without_password(self.read_url.without_password(str(error)))
 
     def _side(self, which: str) -> Side:
-        key = (os.getpid(), which)
-        side = self._sides.get(key)
+        side = self._sides.get(which)
         if side is None:
             with self._lock:
-                side = self._sides.get(key)
+                side = self._sides.get(which)
                 if side is None:
-                    side = self._open(which)
-                    self._sides[key] = side
+                    side = self._sides[which] = self._open(which)
         return side
 
     def _open(self, which: str) -> Side:
         read_only = which == "read"
-        try:
+        with self.faults():
             return Side(self.read_url if read_only else self.write_url, self._settings, read_only)
-        except duckdb.Error as error:
-            raise EngineUnavailable(str(error).strip().split("\n")[0]) from None
 
     def _check_same_place(self) -> None:
-        same = ("catalog", "path", "schema", "data_path")
+        same = ("catalog", "path", "database", "schema", "data_path")
         for part in same:
             if getattr(self.write_url, part) != getattr(self.read_url, part):
                 raise Misconfigured(
@@ -230,6 +277,34 @@ class Connections:
                 )
 
 
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for connections in list(_all):
+        connections.abandon()
+    _keep_for_ever(duckdb.default_connection())  # the module has one from its import on
+
+
+def _keep_for_ever(owner: object) -> None:
+    """Let a DuckDB instance of the parent process outlive even the child's interpreter.
+
+    Its end would wait for threads that only the parent has, and say goodbye to PostgreSQL on the
+    parent's own sockets.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
+
+def _close_all() -> None:
+    for connections in list(_all):
+        connections.close()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+atexit.register(_close_all)
+
+
+@again_on_conflict
 def tune(cursor: duckdb.DuckDBPyConnection) -> None:
     """Set the lake's own options, once: they are kept in the catalog."""
     options = {"parquet_row_group_size": str(ROW_GROUP_SIZE), "parquet_compression": "zstd"}

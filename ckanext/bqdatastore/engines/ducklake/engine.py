@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -26,6 +27,7 @@ from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
 from ..base import Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
+from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
 from .dialect import DuckLakeDialect
 from .files import file_relation, inspect_file, numeric_types, run_with_progress
@@ -38,11 +40,9 @@ from .writing import (
     lake_table,
 )
 
-_BATCH_ROWS = 8_192
+log = logging.getLogger(__name__)
 
-# Another process may be making the catalog, or changing it, at the same moment.
-_ATTEMPTS = 5
-_CONFLICTS = ("Transaction conflict", "database is locked", "already exists")
+_BATCH_ROWS = 8_192
 
 
 class DuckLakeEngine(Engine):
@@ -57,7 +57,7 @@ class DuckLakeEngine(Engine):
             settings.allowed_functions_file or Path(__file__).parent / "allowed_functions.txt"
         )
         self._connections = Connections(settings)
-        self._catalog = Catalog(self._connections.read_url, self._connections.reader)
+        self._catalog = Catalog(self._connections)
         if self._connections.write_url.catalog == "sqlite":
             self.capabilities = Capability.LOAD_FILE | Capability.SINGLE_WRITER
         else:
@@ -69,7 +69,7 @@ class DuckLakeEngine(Engine):
         url = self._connections.write_url
         if not url.is_remote:
             _require_folder(Path(url.data_path))
-        with self._cursor(write=True) as cursor:
+        with self._connections.faults(), self._cursor(write=True) as cursor:
             tune(cursor)
             self._let_reader_in(cursor)
         self._catalog.schema_version()
@@ -77,11 +77,19 @@ class DuckLakeEngine(Engine):
     def close(self) -> None:
         self._connections.close()
 
+    @again_on_conflict
     def _let_reader_in(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Give the read URL's role what it needs on the catalog, and nothing more."""
         reader = self._connections.read_url.connection.get("user")
         url = self._connections.write_url
-        if url.catalog != "postgres" or reader in (None, url.connection.get("user")):
+        if url.catalog != "postgres":
+            return
+        if reader == url.connection.get("user"):
+            log.warning(
+                "ckan.datastore.read_url: its role is that of ckan.datastore.write_url; name one "
+                "that may only read, as a second lock behind the one on the connection."
+            )
+        if reader in (None, url.connection.get("user")):
             return
         role = sge.to_identifier(reader, quoted=True).sql(dialect="postgres")
         schema = sge.to_identifier(url.schema, quoted=True).sql(dialect="postgres")
@@ -97,16 +105,19 @@ class DuckLakeEngine(Engine):
             if answer[0][0]:
                 return
             for statement in (
-                f"GRANT USAGE ON SCHEMA {schema} TO {role}",
                 f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
                 # Rows of small writes live in catalog tables that are made as they come.
                 f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}",
+                # Last, for it tells that all of this has been done.
+                f"GRANT USAGE ON SCHEMA {schema} TO {role}",
             ):
                 cursor.execute(f"CALL postgres_execute({literal(METADATA)}, {literal(statement)})")
         except duckdb.Error as error:
+            if is_conflict(error):
+                raise
             raise Misconfigured(
                 f'ckan.datastore.read_url: its role "{reader}" cannot be given read access to the '
-                f"catalog: {_first_line(error)}"
+                f"catalog: {self._connections.without_password(error)}"
             ) from None
 
     # Tables
@@ -139,6 +150,11 @@ class DuckLakeEngine(Engine):
 
     # Writes
 
+    def next_id(self, table: Table) -> int:
+        entry = self._catalog.entry(table.name)
+        return self._catalog.highest_id(entry.table_id) + 1 if entry else 1
+
+    @again_on_conflict
     def apply(self, change: TableChange) -> WriteResult:
         after = change.after
         entry = self._entry(after.name) if change.before else None
@@ -179,6 +195,7 @@ class DuckLakeEngine(Engine):
             if taken is not None:
                 raise InvalidRequest("alias", f'"{alias}" already exists')
 
+    @again_on_conflict
     def drop(self, name: str) -> None:
         table = self._entry(name).table
         assert table is not None
@@ -187,6 +204,7 @@ class DuckLakeEngine(Engine):
                 _run(cursor, sge.Drop(this=lake_table(alias), kind="VIEW", exists=True))
             _run(cursor, sge.Drop(this=lake_table(name), kind="TABLE"))
 
+    @again_on_conflict
     def delete(self, deletion: Deletion) -> WriteResult:
         table = deletion.table
         entry = self._entry(table.name)
@@ -226,12 +244,12 @@ class DuckLakeEngine(Engine):
         cursor = self._connections.reader()
         limit = _TimeLimit(cursor, timeout or self.settings.statement_timeout)
         try:
-            with limit, _translated_errors(limit):
+            with self._translated_errors(limit), limit:
                 reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
         except BaseException:
             cursor.close()
             raise
-        return RecordStream(reader.schema, _batches(cursor, reader, limit))
+        return RecordStream(reader.schema, self._batches(cursor, reader, limit))
 
     def _located(self, tree: sge.Expr) -> sge.Expr:
         """The tree with the lake's names of tables and columns in place of the API's."""
@@ -257,10 +275,11 @@ class DuckLakeEngine(Engine):
         with self._cursor(write=True) as cursor:
             return inspect_file(cursor, source)
 
+    @again_on_conflict
     def load(self, table: Table, source: FileSource, progress: Progress | None = None) -> int:
         before = self.describe(table.name)
         columns = name_columns(table)
-        with self._transaction() as cursor:
+        with self._transaction(limited=False) as cursor:
             if before is None:
                 self._refuse_taken(table, ())
             else:
@@ -288,31 +307,86 @@ class DuckLakeEngine(Engine):
             cursor.close()
 
     @contextmanager
-    def _transaction(self, dry_run: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction that commits at the end, or rolls back on an error or a dry run."""
+    def _transaction(
+        self, dry_run: bool = False, limited: bool = True
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that commits at the end, or rolls back on an error or a dry run.
+
+        :param limited: whether the work in it may take no longer than one statement
+        :raises TransactionConflict: nothing was written, and may be if tried again
+        """
         with self._cursor(write=True) as cursor:
             limit = _TimeLimit(cursor, self.settings.statement_timeout)
-            with _translated_errors(limit):
+            with self._translated_errors(limit):
                 cursor.execute("BEGIN TRANSACTION")
                 try:
-                    yield cursor
+                    with limit if limited else nullcontext():
+                        yield cursor
+                    # A time limit that fell between two statements has stopped neither.
+                    limit.check()
                 except BaseException:
-                    cursor.execute("ROLLBACK")
+                    with suppress(duckdb.Error):  # what went wrong before is what matters
+                        cursor.execute("ROLLBACK")
                     raise
                 cursor.execute("ROLLBACK" if dry_run else "COMMIT")
+
+    @contextmanager
+    def _translated_errors(self, limit: _TimeLimit) -> Iterator[None]:
+        try:
+            yield
+        except DatastoreFault:
+            raise
+        except duckdb.InterruptException as error:
+            raise limit.fault() from error
+        except duckdb.OutOfMemoryException as error:
+            raise QueryFailed(
+                "The query needs more memory than it may use; ask for fewer rows or columns."
+            ) from error
+        except duckdb.Error as error:
+            text = self._connections.without_password(error)
+            if is_conflict(error):
+                raise TransactionConflict(text) from None
+            if isinstance(error, _ENGINE_FAULTS):
+                raise EngineUnavailable(text) from None
+            raise QueryFailed(text) from error
+
+    def _batches(
+        self, cursor: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, limit: _TimeLimit
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            with self._translated_errors(limit), limit:
+                try:
+                    yield from reader
+                except (pa.ArrowException, OSError) as error:
+                    # Arrow hands on what DuckDB raised while streaming, as text.
+                    limit.check()
+                    raise QueryFailed(self._connections.without_password(error)) from error
+        finally:
+            cursor.close()
 
 
 ENGINE = DuckLakeEngine
 
 
+# Not the statement's fault, but that of the catalog, the files or DuckDB.
+_ENGINE_FAULTS = (
+    duckdb.IOException,
+    duckdb.HTTPException,
+    duckdb.InternalException,
+    duckdb.ConnectionException,
+    duckdb.FatalException,
+)
+
+
 class _TimeLimit:
-    """Interrupts a cursor's statement when its time is up."""
+    """Interrupts a cursor's statement when its time is up, and never after its `with` has ended."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, seconds: float) -> None:
-        self.seconds = seconds
-        self.passed = False
+        self._seconds = seconds
         self._cursor = cursor
         self._end = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._passed = False
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> _TimeLimit:
@@ -322,46 +396,26 @@ class _TimeLimit:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def check(self) -> None:
+        """
+        :raises QueryTimeout: the time was up
+        """
+        if self._passed:
+            raise self.fault()
+
+    def fault(self) -> QueryTimeout:
+        return QueryTimeout(f"stopped after {self._seconds:g} s")
 
     def _interrupt(self) -> None:
-        self.passed = True
-        self._cursor.interrupt()
-
-
-@contextmanager
-def _translated_errors(limit: _TimeLimit) -> Iterator[None]:
-    try:
-        yield
-    except DatastoreFault:
-        raise
-    except duckdb.InterruptException as error:
-        raise QueryTimeout(f"stopped after {limit.seconds:g} s") from error
-    except duckdb.OutOfMemoryException as error:
-        raise QueryFailed(
-            "The query needs more memory than it may use; ask for fewer rows or columns."
-        ) from error
-    except (duckdb.IOException, duckdb.HTTPException, duckdb.InternalException) as error:
-        raise EngineUnavailable(_first_line(error)) from error
-    except duckdb.Error as error:
-        raise QueryFailed(_first_line(error)) from error
-
-
-def _batches(
-    cursor: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, limit: _TimeLimit
-) -> Iterator[pa.RecordBatch]:
-    try:
-        with limit, _translated_errors(limit):
-            try:
-                yield from reader
-            except pa.ArrowException as error:
-                # Arrow hands on what DuckDB raised while streaming, as text.
-                if limit.passed:
-                    raise QueryTimeout(f"stopped after {limit.seconds:g} s") from error
-                raise QueryFailed(_first_line(error)) from error
-    finally:
-        cursor.close()
+        with self._lock:
+            if self._timer is not None:
+                self._passed = True
+                self._cursor.interrupt()
 
 
 def _values(query: Query) -> Mapping[str, object]:
@@ -376,10 +430,6 @@ def _neutral(name: str) -> sge.Table:
 
 def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:
     cursor.execute(tree.sql(dialect="duckdb"))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 def _require_folder(path: Path) -> None:

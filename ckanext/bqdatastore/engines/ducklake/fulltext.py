@@ -87,13 +87,8 @@ class DuckDBFullText:
         return word if stemmer is None else _stem(word, stemmer)
 
     def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
-        if lexeme.stemmer is None:
-            needle = lexeme.value.copy()
-        elif lexeme.stemmer == "english":
-            needle = _call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
-        else:
-            return None
-        return _call("contains", _call("lower", text), needle)
+        start = _start(lexeme)
+        return None if start is None else _call("contains", _call("lower", text), start)
 
     def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
         pattern = grammar.compound if lexeme.stemmer is None else grammar.word_compound
@@ -106,7 +101,7 @@ class DuckDBFullText:
         self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool
     ) -> sge.Expr:
         lower = _call("lower", text)
-        matches = _call("regexp_extract_all", lower.copy(), token)
+        matches: sge.Expr = _call("regexp_extract_all", lower.copy(), token)
         if counted:
             matches = _filter(
                 matches, lambda match: sge.not_(_matches(match, grammar.no_token)), "_match"
@@ -148,31 +143,41 @@ class DuckDBFullText:
             return sge.GT(this=self.full_text_count(tokens, lexeme), expression=_number(0))
         if lexeme.stemmer is None:
             return _call("list_has_any", tokens, _list(*(each.copy() for each in lexeme.spellings)))
-        stem = functools.partial(_stem, language=lexeme.stemmer)
-        return _call("list_contains", _transform(tokens, stem, "_token"), lexeme.value.copy())
+        stems = _transform(tokens, functools.partial(_stem_of_token, lexeme=lexeme), "_token")
+        return _call("list_contains", stems, lexeme.value.copy())
 
     def full_text_count(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         return _call("len", _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token"))
 
     def full_text_positions(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
+        fits = _fits(sge.column("_token"), lexeme)
+        places = sge.Lambda(
+            this=sge.Case(ifs=[sge.If(this=fits, true=sge.column("_place"))]),
+            expressions=[sge.to_identifier("_token"), sge.to_identifier("_place")],
+        )
         return _filter(
-            _call("range", _number(1), _plus(_call("len", tokens.copy()), 1)),
-            lambda place: _fits(_call("list_extract", tokens.copy(), place), lexeme),
-            "_position",
+            _call("list_transform", tokens, places),
+            lambda place: sge.not_(place.is_(sge.null())),
+            "_place",
         )
 
-    def full_text_each(self, values: Sequence[sge.Expr], body: Body) -> sge.Expr:
-        return _transform(_list(*values), body, "_text")
+    def full_text_document(self, texts: Sequence[sge.Expr]) -> sge.Expr:
+        return _call("concat_ws", " ", *texts)
 
-    def full_text_any(self, conditions: sge.Expr) -> sge.Expr:
-        return _call("list_contains", conditions, sge.true())
+    def full_text_blanks(self, value: sge.Expr, number: int) -> sge.Expr:
+        blanks = _list(*(sge.Literal.string("") for _ in range(number)))
+        return sge.Case(ifs=[sge.If(this=value.is_(sge.null()), true=_list())], default=blanks)
 
-    def full_text_total(self, numbers: sge.Expr) -> sge.Expr:
-        total = sge.func("coalesce", _call("list_sum", numbers), _number(0))
-        return sge.cast(total, "BIGINT", dialect="duckdb")
+    def full_text_joined(self, lists: Sequence[sge.Expr]) -> sge.Expr:
+        return _call("flatten", _list(*lists))
 
-    def full_text_joined(self, lists: sge.Expr) -> sge.Expr:
-        return _call("flatten", lists)
+    def full_text_date_part(self, value: sge.Expr, part: str) -> sge.Expr:
+        number = _call(part, value)
+        if part != "second":
+            return number
+        fraction = sge.Mod(this=_call("microsecond", value.copy()), expression=_number(1_000_000))
+        whole = sge.EQ(this=fraction, expression=_number(0))
+        return sge.Case(ifs=[sge.If(this=whole, true=number)])
 
     def full_text_with(self, value: sge.Expr, body: Body) -> sge.Expr:
         return _call("list_extract", _transform(_list(value), body, "_value"), _number(1))
@@ -278,7 +283,7 @@ def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         if lexeme.prefix:
             return _call("starts_with", token, lexeme.value.copy())
         return sge.In(this=token, expressions=[each.copy() for each in lexeme.spellings])
-    stem = _stem(token.copy(), lexeme.stemmer)
+    stem = _stem_of_token(token.copy(), lexeme)
     if lexeme.prefix:
         return _call("starts_with", stem, lexeme.value.copy())
     same = sge.EQ(this=stem, expression=lexeme.value.copy())
@@ -286,6 +291,25 @@ def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         return same
     stopped = sge.In(this=token, expressions=[each.copy() for each in lexeme.stop_words])
     return sge.and_(same, sge.not_(stopped))
+
+
+def _start(lexeme: Lexeme) -> sge.Expr | None:
+    """How every token with the lexeme begins; None where nothing is known."""
+    if lexeme.stemmer is None:
+        return lexeme.value.copy()
+    if lexeme.stemmer == "english":
+        return _call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
+    return None
+
+
+def _stem_of_token(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
+    """A token's stem; null where it cannot be the lexeme. Stemming takes half a microsecond."""
+    assert lexeme.stemmer is not None
+    stem = _stem(token.copy(), lexeme.stemmer)
+    start = _start(lexeme)
+    if start is None:
+        return stem
+    return sge.Case(ifs=[sge.If(this=_call("starts_with", token, start), true=stem)])
 
 
 def _call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:

@@ -14,8 +14,9 @@ import sqlglot.expressions as sge
 from .translation import literals
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
-from .translation.functions import matches, nonzero, numeric, scalar
+from .translation.functions import nonzero, numeric, scalar
 from .translation.json_functions import extract, extract_text, has_key, keys_of
+from .translation.pattern_functions import matches
 from .translation.terms import (
     INTEGERS,
     JSONS,
@@ -36,14 +37,13 @@ from .translation.terms import (
 )
 
 
-def translate(tree: sge.Query) -> sge.Query:
+def translate(tree: sge.Expr) -> sge.Expr:
     """The same query for DuckDB; `tree` stays as it is.
 
     :param tree: as `query.guard.bind` gives it
     :raises Unsupported: what DuckDB cannot do with PostgreSQL's result
     """
     result = _translated(tree.copy())
-    assert isinstance(result, sge.Query)
     _settle_types(result)
     return result
 

@@ -16,6 +16,7 @@ from ...model.errors import Misconfigured
 
 REMOTE_PREFIXES = ("s3://", "gs://", "gcs://", "r2://")
 DEFAULT_SCHEMA = "ducklake"
+CONNECT_SECONDS = "10"
 _LIBPQ_OPTIONS = frozenset(
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "host"]
 )
@@ -47,6 +48,23 @@ class DuckLakeURL:
     def conninfo(self) -> str:
         """libpq's connection string; holds the password, so it must not be logged."""
         return " ".join(f"{key}={_libpq_quote(value)}" for key, value in self.connection.items())
+
+    @property
+    def database(self) -> str:
+        """The name of PostgreSQL's database."""
+        return self.connection.get("dbname", "")
+
+    def without_password(self, message: str) -> str:
+        """A message's first line, without the password that a connection string in it holds."""
+        text = message.strip().split("\n")[0]
+        password = self.connection.get("password")
+        if not password:
+            return text
+        # A connection string has it quoted, and DuckDB may have quoted that again.
+        quoted = _libpq_quote(password)[1:-1]
+        for form in (quoted.replace("'", "''"), quoted, password):
+            text = text.replace(form, "***")
+        return text
 
 
 def parse(url: str, setting: str, default_data_path: Path) -> DuckLakeURL:
@@ -89,6 +107,7 @@ def parse(url: str, setting: str, default_data_path: Path) -> DuckLakeURL:
             "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "dbname": database,
+            "connect_timeout": CONNECT_SECONDS,
             **options,
         }
         connection = {key: value for key, value in connection.items() if value}

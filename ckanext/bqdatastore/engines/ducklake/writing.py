@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlglot.expressions as sge
 
 from ...model.errors import DuplicateKey, InvalidRequest, KeyNotFound, UniqueViolation
@@ -90,7 +91,9 @@ class TableWriter:
         """Make the rows visible to DuckDB, each with the `_id` it has or would get."""
         data = rows.data.rename_columns([self.columns[name] for name in rows.data.column_names])
         count = data.num_rows
-        if not rows.by_id:
+        if ID in rows.data.column_names:
+            self.next_id = max(self.next_id, pc.max(data.column(ID)).as_py() + 1)
+        else:
             ids = pa.array(range(self.next_id, self.next_id + count), pa.int64())
             data = data.add_column(0, ID, ids)
             self.next_id += count

@@ -38,12 +38,12 @@ TABLE = Table(RESOURCE, tuple(Field(name, kind) for name, (kind, _) in _COLUMNS.
 
 _OBJECT = '{"a": 1, "b": {"c": [1, 2, "x"]}, "t": "word", "n": null}'
 _ROWS = """
-apple|1|10|100|1.5|1.5|2.5|t|2020-01-15|10:20:30|2020-01-15 10:20:30.5|2020-01-15 10:20:30+00
-Banana|-2|-7|-5000000000|-2.75|-0.25|-3.5|f|1999-12-31|23:59:59.5|1999-12-31 23:59:59|1999-12-31 23:59:59+00
-||||||||||||
-héllo wörld|3|7|7|0.0001|3.25|0.1|t|2024-02-29|00:00:00|2024-02-29 12:00:00.123456|2024-02-29 12:00:00.123456+00
-apple|3|0|0|100|0|1e15||1969-07-20|12:30:00|1969-07-20 20:17:40|1969-07-20 20:17:40+00
-|0|2147483647|9223372036854775807|12345678.125|12.5|-0.0001|f|2000-01-01|06:07:08|2000-01-01 00:00:00|2000-01-01 00:00:00+00
+apple|1|10|100|1.5|1.5|2.5|t|2020-01-15|10:20:30|2020-01-15 10:20:30.5
+Banana|-2|-7|-5000000000|-2.75|-0.25|-3.5|f|1999-12-31|23:59:59.5|1999-12-31 23:59:59
+||||||||||
+héllo wörld|3|7|7|0.0001|3.25|0.1|t|2024-02-29|00:00:00|2024-02-29 12:00:00.123456
+apple|3|0|0|100|0|1e15||1969-07-20|12:30:00|1969-07-20 20:17:40
+|0|2147483647|9223372036854775807|12345678.125|12.5|-0.0001|f|2000-01-01|06:07:08|2000-01-01
 """
 _NESTED: tuple[tuple[Any, ...], ...] = (
     (_OBJECT, _OBJECT, "550e8400-e29b-41d4-a716-446655440000", ["x", "y"], [1, 2, 3]),
@@ -68,10 +68,10 @@ def rows() -> list[list[Any]]:
     plain = _ROWS.strip().split("\n")
     for place, (line, nested) in enumerate(zip(plain, _NESTED, strict=True)):
         values: list[Any] = [value or None for value in line.split("|")]
-        # The third row's bars are one more than its fields, like the others' last.
-        values = values[: len(_COLUMNS) - len(nested)]
         if place == _EMPTY_TEXT_IN_ROW:
             values[0] = ""
+        moment = values[-1] and f"{values[-1]}{'' if ':' in values[-1] else ' 00:00:00'}+00"
+        values.append(moment)
         found.append([place + 1, *values, *nested])
     return found
 

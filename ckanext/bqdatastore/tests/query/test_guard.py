@@ -156,7 +156,6 @@ def test_errors_of_meaning_have_postgresqls_words(sql: str, message: str) -> Non
         ("select * from t limit all", "10"),
         ("select * from t offset 5", "10"),
         ("select * from t union all select * from t", "10"),
-        ("(select * from t limit 1000) limit 2", "2"),
         ("values (1), (2)", "10"),
         ("with x as (select 1) select * from x", "10"),
         ("select * from t limit 500 + 500", "10"),
@@ -205,7 +204,7 @@ def test_one_parse_serves_many_binds() -> None:
 
 LITERALS = {
     r"'back\'": "back\\",
-    r"'a\'' or true --'": None,
+    r"'a\'' or true --'": r"a\' or true --",
     r"E'a\'b'": "a'b",
     r"E'a\\'": "a\\",
     r"E'\x27\u0027\047'": "'''",
@@ -213,7 +212,7 @@ LITERALS = {
     "$$it's$$": "it's",
     "$x$ $$ ' $x$": " $$ ' ",
     r"U&'\0027; drop table t; --'": "'; drop table t; --",
-    r"'\''''": r"\''",
+    r"'\'''": r"\'",
     "'/* '": "/* ",
     "'-- '": "-- ",
     "'\u2019\uff07\u02bc'": "\u2019\uff07\u02bc",

@@ -25,7 +25,12 @@ class NotReadable(Exception):
 )
 def test_attack_is_refused(kind: str, sql: str) -> None:
     with pytest.raises((InvalidRequest, NotPermitted, NotReadable)):
-        parsed = guard.parse(sql)
-        if not set(parsed.tables) <= {"t"}:
-            raise NotReadable(parsed.tables)
-        guard.bind(parsed, {"t": READABLE["t"]}, ALLOWED, 10)
+        run(sql)
+
+
+def run(sql: str) -> None:
+    """What the backend does with a query of somebody who may read `t` alone."""
+    parsed = guard.parse(sql)
+    if not set(parsed.tables) <= {"t"}:
+        raise NotReadable(parsed.tables)
+    guard.bind(parsed, {"t": READABLE["t"]}, ALLOWED, 10)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from . import literals
+from .array_functions import ARRAY_FUNCTIONS
 from .casts import as_text, convert
 from .json_functions import JSON_FUNCTIONS
+from .pattern_functions import PATTERN_FUNCTIONS, regexp_part
 from .terms import (
     FLOATS,
     SCALE,
@@ -29,8 +30,7 @@ from .terms import (
     joined,
     kind,
     op,
-    operand,
-    stored,
+    shown_bool,
     text_of,
     unsupported,
     when,
@@ -65,10 +65,6 @@ def output(value: Expression) -> Expression:
     if kind(value) == "bool":
         return shown_bool(value)
     return as_text(value, kind(value))
-
-
-def shown_bool(value: Expression) -> Expression:
-    return when((value, "t"), (sge.Not(this=operand(value.copy())), "f"), otherwise=sge.Null())
 
 
 def _in_float(name: str) -> Builder:
@@ -176,7 +172,7 @@ def _substring(arguments: Arguments) -> Expression:
     if kind(start) == "text":
         if rest:
             raise unsupported("substring with an SQL pattern")
-        return _regexp_part(value, constant(start, "a regular expression"), "")
+        return regexp_part(value, constant(start, "a regular expression"), "")
     return _characters(value, start, *rest)
 
 
@@ -313,202 +309,6 @@ def _quote_nullable(arguments: Arguments) -> Expression:
     return fn("coalesce", _quote_literal(arguments), "NULL")
 
 
-def regexp_options(flags: str) -> str:
-    """DuckDB's options for PostgreSQL's flags: there `.` matches a newline unless told not to."""
-    if set(flags) - set("gicn"):
-        raise unsupported(f'regular expression flags "{flags}"')
-    options = "i" if "i" in flags else ""
-    return options + ("m" if "n" in flags else "s") + ("g" if "g" in flags else "")
-
-
-def _pattern(tree: Expression) -> Expression:
-    """A regular expression for RE2; one that is not constant is taken as it comes."""
-    text = text_of(tree)
-    return tree if text is None else sge.Literal.string(literals.regex(text))
-
-
-def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
-    return fn("regexp_matches", value, _pattern(pattern), regexp_options(flags).replace("g", ""))
-
-
-def _regexp_like(arguments: Arguments) -> Expression:
-    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    return matches(arguments[0], arguments[1], flags)
-
-
-def _regexp_replace(arguments: Arguments) -> Expression:
-    value, pattern, replacement, *rest = arguments
-    if len(rest) > 1 or (rest and kind(rest[0]) != "text"):
-        raise unsupported("regexp_replace with a start or a count")
-    flags = constant(rest[0], "flags") if rest else ""
-    new = constant(replacement, "a replacement")
-    # `\&` is the whole match; RE2 says `\0`.
-    new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
-    return fn("regexp_replace", value, _pattern(pattern), new, regexp_options(flags))
-
-
-def _groups(pattern: str) -> int:
-    """How many parts of a regular expression are captured."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
-    return len(re.findall(r"\((?!\?)", bare))
-
-
-def _regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
-    """The first captured part of the first match, or all of it; NULL where nothing matches."""
-    text = literals.regex(pattern)
-    options = regexp_options(flags).replace("g", "")
-    part = fn("regexp_extract", value, text, min(_groups(text), 1), options)
-    return when(
-        (fn("regexp_matches", value.copy(), text, options), part),
-        otherwise=cast(sge.Null(), "text"),
-    )
-
-
-def _regexp_match(arguments: Arguments) -> Expression:
-    value, pattern = arguments[0], literals.regex(constant(arguments[1], "a regular expression"))
-    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    options = regexp_options(flags)
-    count = _groups(pattern)
-    places = range(1, count + 1) if count else (0,)
-    parts = [fn("regexp_extract", value.copy(), pattern, place, options) for place in places]
-    return when(
-        (fn("regexp_matches", value.copy(), pattern, options), fn("list_value", *parts)),
-        otherwise=cast(sge.Null(), "_text"),
-    )
-
-
-def _regexp_count(arguments: Arguments) -> Expression:
-    if len(arguments) != 2:
-        raise unsupported("regexp_count with a start or flags")
-    return cast(
-        fn("len", fn("regexp_extract_all", arguments[0], _pattern(arguments[1]), 0, "s")), "int4"
-    )
-
-
-def _regexp_substr(arguments: Arguments) -> Expression:
-    if len(arguments) != 2:
-        raise unsupported("regexp_substr with a start or flags")
-    pattern = literals.regex(constant(arguments[1], "a regular expression"))
-    return when(
-        (
-            fn("regexp_matches", arguments[0], pattern, "s"),
-            fn("regexp_extract", arguments[0].copy(), pattern, 0, "s"),
-        ),
-        otherwise=cast(sge.Null(), "text"),
-    )
-
-
-def _regexp_split(arguments: Arguments) -> Expression:
-    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    return fn("string_split_regex", arguments[0], _pattern(arguments[1]), regexp_options(flags))
-
-
-def _length(array: Expression) -> Expression:
-    return cast(fn("len", array), "int4")
-
-
-def _array_length(arguments: Arguments) -> Expression:
-    array, dimension = arguments
-    length = fn("nullif", _length(array), 0)
-    if whole_number(dimension) == 1:
-        return length
-    return when((op(sge.EQ, dimension, 1), length), otherwise=cast(sge.Null(), "int4"))
-
-
-def _array_lower(arguments: Arguments) -> Expression:
-    array, dimension = arguments
-    there = op(sge.And, op(sge.EQ, dimension, 1), op(sge.GT, fn("len", array), 0))
-    return when((there, cast(_number(1), "int4")), otherwise=cast(sge.Null(), "int4"))
-
-
-def _array_ndims(arguments: Arguments) -> Expression:
-    there = op(sge.GT, fn("len", arguments[0]), 0)
-    return when((there, cast(_number(1), "int4")), otherwise=cast(sge.Null(), "int4"))
-
-
-def _same(one: Expression, other: Expression) -> Expression:
-    return op(sge.NullSafeEQ, one, other)
-
-
-def _array_position(arguments: Arguments) -> Expression:
-    if len(arguments) != 2:
-        raise unsupported("array_position with a start")
-    return cast(fn("list_position", *arguments), "int4")
-
-
-def _array_positions(arguments: Arguments) -> Expression:
-    array, wanted = arguments
-    places = fn("range", 1, op(sge.Add, fn("len", array), 1))
-    test = _same(fn("list_extract", array.copy(), element("i")), wanted)
-    return cast(_filtered(places, "i", test), stored("_int4"))
-
-
-def _filtered(array: Expression, name: str, test: Expression) -> Expression:
-    return fn("list_filter", array, sge.Lambda(this=test, expressions=[sge.to_identifier(name)]))
-
-
-def _array_remove(arguments: Arguments) -> Expression:
-    array, unwanted = arguments
-    return _filtered(array, "x", op(sge.NullSafeNEQ, element("x"), unwanted))
-
-
-def _array_replace(arguments: Arguments) -> Expression:
-    array, old, new = arguments
-    chosen = when((_same(element("x"), old), new), otherwise=element("x"))
-    return each(array, "x", chosen)
-
-
-def _array_to_string(arguments: Arguments) -> Expression:
-    array, separator, *rest = arguments
-    value = element("x")
-    name = kind(array)[1:]
-    text = shown_bool(value) if name == "bool" else as_text(value, name)
-    if rest:
-        text = fn("coalesce", text, rest[0])
-    result = fn("array_to_string", each(array, "x", text), separator)
-    # DuckDB gives an empty list no text.
-    return when(
-        (is_null(array.copy()), cast(sge.Null(), "text")), otherwise=fn("coalesce", result, "")
-    )
-
-
-def _string_to_array(arguments: Arguments) -> Expression:
-    value, separator, *rest = arguments
-    parts: Expression = fn("string_split", value, separator)
-    if isinstance(separator, sge.Cast) and isinstance(separator.this, sge.Null):
-        parts = fn("string_split", value, "")
-    elif text_of(separator) == "":
-        parts = fn("list_value", value)
-    elif text_of(separator) is None:
-        raise unsupported("string_to_array with a separator that is not a constant")
-    if rest:
-        parts = each(parts, "x", fn("nullif", element("x"), rest[0]))
-    empty = cast(fn("list_value"), stored("_text"))
-    missing = (is_null(value.copy()), cast(sge.Null(), stored("_text")))
-    return when(missing, (op(sge.EQ, value.copy(), ""), empty), otherwise=parts)
-
-
-def _array_fill(arguments: Arguments) -> Expression:
-    value, lengths, *rest = arguments
-    if rest:
-        raise unsupported("array_fill with lower bounds")
-    count = fn("list_extract", lengths, 1)
-    checked = when(
-        (op(sge.NEQ, fn("len", lengths.copy()), 1), fails("only one dimension is supported")),
-        (op(sge.GT, count, 100_000), fails("array size exceeds the maximum allowed")),
-        otherwise=count.copy(),
-    )
-    return each(fn("range", cast(checked, "int8")), "x", value)
-
-
-def _concat_arrays(arguments: Arguments) -> Expression:
-    one, other = arguments
-    both = fn("list_concat", one, other)
-    return when(
-        (op(sge.And, is_null(one.copy()), is_null(other.copy())), sge.Null()), otherwise=both
-    )
-
-
 def _count_nulls(wanted: bool) -> Builder:
     def build(arguments: Arguments) -> Expression:
         total: Expression = sge.Literal.number(0)
@@ -526,8 +326,6 @@ def _text(arguments: Arguments) -> Expression:
 _SAME: dict[str, str] = {
     "atan2": "atan2",
     "array_reverse": "list_reverse",
-    "array_prepend": "list_prepend",
-    "array_append": "list_append",
     "ceiling": "ceil",
     "pow": "pow",
     "btrim": "trim",
@@ -582,29 +380,11 @@ _BUILDERS: dict[str, Builder] = {
     "format": _format,
     "quote_literal": _quote_literal,
     "quote_nullable": _quote_nullable,
-    "regexp_like": _regexp_like,
-    "regexp_replace": _regexp_replace,
-    "regexp_match": _regexp_match,
-    "regexp_count": _regexp_count,
-    "regexp_substr": _regexp_substr,
-    "regexp_split_to_array": _regexp_split,
-    "array_length": _array_length,
-    "array_upper": _array_length,
-    "array_lower": _array_lower,
-    "array_ndims": _array_ndims,
-    "array_cat": _concat_arrays,
-    "array_prepend": lambda arguments: fn("list_prepend", *arguments),
-    "array_append": lambda arguments: fn("list_append", *arguments),
-    "array_position": _array_position,
-    "array_positions": _array_positions,
-    "array_remove": _array_remove,
-    "array_replace": _array_replace,
-    "array_to_string": _array_to_string,
-    "array_fill": _array_fill,
-    "string_to_array": _string_to_array,
     "num_nulls": _count_nulls(True),
     "num_nonnulls": _count_nulls(False),
     "text": _text,
+    **ARRAY_FUNCTIONS,
     **JSON_FUNCTIONS,
+    **PATTERN_FUNCTIONS,
     **TIME_FUNCTIONS,
 }

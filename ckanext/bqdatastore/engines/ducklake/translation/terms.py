@@ -232,3 +232,7 @@ def joined(parts: Sequence[Expression]) -> Expression:
 
 def _is_text(tree: Expression) -> bool:
     return isinstance(tree, sge.Literal) and tree.is_string
+
+
+def shown_bool(value: Expression) -> Expression:
+    return when((value, "t"), (sge.Not(this=operand(value.copy())), "f"), otherwise=sge.Null())

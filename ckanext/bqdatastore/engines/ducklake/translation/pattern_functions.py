@@ -1,0 +1,122 @@
+"""PostgreSQL's regular expressions in DuckDB's words: the functions, and the operators' test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import sqlglot.expressions as sge
+
+from . import literals
+from .terms import (
+    Expression,
+    cast,
+    constant,
+    fn,
+    kind,
+    text_of,
+    unsupported,
+    when,
+)
+
+Arguments = Sequence[Expression]
+
+
+def regexp_options(flags: str) -> str:
+    """DuckDB's options for PostgreSQL's flags: there `.` matches a newline unless told not to."""
+    if set(flags) - set("gicn"):
+        raise unsupported(f'regular expression flags "{flags}"')
+    options = "i" if "i" in flags else ""
+    return options + ("m" if "n" in flags else "s") + ("g" if "g" in flags else "")
+
+
+def _pattern(tree: Expression) -> Expression:
+    """A regular expression for RE2; one that is not constant is taken as it comes."""
+    text = text_of(tree)
+    return tree if text is None else sge.Literal.string(literals.regex(text))
+
+
+def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
+    return fn("regexp_matches", value, _pattern(pattern), regexp_options(flags).replace("g", ""))
+
+
+def _regexp_like(arguments: Arguments) -> Expression:
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    return matches(arguments[0], arguments[1], flags)
+
+
+def _regexp_replace(arguments: Arguments) -> Expression:
+    value, pattern, replacement, *rest = arguments
+    if len(rest) > 1 or (rest and kind(rest[0]) != "text"):
+        raise unsupported("regexp_replace with a start or a count")
+    flags = constant(rest[0], "flags") if rest else ""
+    new = constant(replacement, "a replacement")
+    # `\&` is the whole match; RE2 says `\0`.
+    new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
+    return fn("regexp_replace", value, _pattern(pattern), new, regexp_options(flags))
+
+
+def _groups(pattern: str) -> int:
+    """How many parts of a regular expression are captured."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
+    return len(re.findall(r"\((?!\?)", bare))
+
+
+def regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
+    """The first captured part of the first match, or all of it; NULL where nothing matches."""
+    text = literals.regex(pattern)
+    options = regexp_options(flags).replace("g", "")
+    part = fn("regexp_extract", value, text, min(_groups(text), 1), options)
+    return when(
+        (fn("regexp_matches", value.copy(), text, options), part),
+        otherwise=cast(sge.Null(), "text"),
+    )
+
+
+def _regexp_match(arguments: Arguments) -> Expression:
+    value, pattern = arguments[0], literals.regex(constant(arguments[1], "a regular expression"))
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    options = regexp_options(flags)
+    count = _groups(pattern)
+    places = range(1, count + 1) if count else (0,)
+    parts = [fn("regexp_extract", value.copy(), pattern, place, options) for place in places]
+    return when(
+        (fn("regexp_matches", value.copy(), pattern, options), fn("list_value", *parts)),
+        otherwise=cast(sge.Null(), "_text"),
+    )
+
+
+def _regexp_count(arguments: Arguments) -> Expression:
+    if len(arguments) != 2:
+        raise unsupported("regexp_count with a start or flags")
+    return cast(
+        fn("len", fn("regexp_extract_all", arguments[0], _pattern(arguments[1]), 0, "s")), "int4"
+    )
+
+
+def _regexp_substr(arguments: Arguments) -> Expression:
+    if len(arguments) != 2:
+        raise unsupported("regexp_substr with a start or flags")
+    pattern = literals.regex(constant(arguments[1], "a regular expression"))
+    return when(
+        (
+            fn("regexp_matches", arguments[0], pattern, "s"),
+            fn("regexp_extract", arguments[0].copy(), pattern, 0, "s"),
+        ),
+        otherwise=cast(sge.Null(), "text"),
+    )
+
+
+def _regexp_split(arguments: Arguments) -> Expression:
+    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    return fn("string_split_regex", arguments[0], _pattern(arguments[1]), regexp_options(flags))
+
+
+PATTERN_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {
+    "regexp_like": _regexp_like,
+    "regexp_replace": _regexp_replace,
+    "regexp_match": _regexp_match,
+    "regexp_count": _regexp_count,
+    "regexp_substr": _regexp_substr,
+    "regexp_split_to_array": _regexp_split,
+}

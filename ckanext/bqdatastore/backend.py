@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import ckantoolkit as tk
 from ckan import model, plugins
 from ckan.exceptions import CkanConfigurationException
 from ckan.lib.lazyjson import LazyJSONObject
@@ -23,7 +24,13 @@ from .engines import registry
 from .engines.base import Capability, Engine, EngineSettings
 from .errors import as_ckan
 from .locking import TableLocks
-from .model.errors import InvalidRequest, Misconfigured, TableNotFound
+from .model.errors import (
+    EngineUnavailable,
+    InvalidRequest,
+    Misconfigured,
+    NotPermitted,
+    TableNotFound,
+)
 from .model.query import ParameterNames, Query, column, table
 from .model.table import ID, Table
 from .model.types import native_type
@@ -90,6 +97,8 @@ class AnalyticsBackend(DatastoreBackend):
             engine_of_site()
         except Misconfigured as fault:
             raise CkanConfigurationException(str(fault)) from None
+        except EngineUnavailable as fault:
+            raise CkanConfigurationException(f"ckan.datastore.write_url: {fault}") from None
         return config
 
     def before_fork(self) -> None:
@@ -119,7 +128,7 @@ class AnalyticsBackend(DatastoreBackend):
             else:
                 after = definition.altered_table(before, request)
             if request.triggers:
-                _trigger_database().check(request.triggers)
+                trigger_database().check(request.triggers)
             write = None
             if records:
                 write = Write(
@@ -177,7 +186,7 @@ class AnalyticsBackend(DatastoreBackend):
     def _rows(self, records: Sequence[Any], known: Table, mode: WriteMode) -> tuple[Rows, ...]:
         if not known.triggers:
             return rows_to_write(records, known, mode)
-        return rows_through_triggers(self.engine, _trigger_database(), known, records, mode)
+        return rows_through_triggers(self.engine, trigger_database(), known, records, mode)
 
     def _put_returned(self, data_dict: dict[str, Any], result: WriteResult, written: Table) -> None:
         if result.returned is not None:
@@ -203,12 +212,12 @@ class AnalyticsBackend(DatastoreBackend):
         or_replace: bool,
     ) -> None:
         with as_ckan():
-            database = _trigger_database()
+            database = trigger_database()
             database.create_function(name, arguments, rettype, definition, or_replace)
 
     def drop_function(self, name: str, if_exists: bool) -> None:
         with as_ckan():
-            database = _trigger_database()
+            database = trigger_database()
             users = (self.engine.describe(each) for each in self.engine.tables())
             if any(user is not None and name in user.triggers for user in users):
                 # The stock backend, whose tables PostgreSQL knows, breaks down with these words.
@@ -227,7 +236,7 @@ class AnalyticsBackend(DatastoreBackend):
                 known = self._table(real)
                 if not known.triggers:
                     return self.engine.statistics(known).row_count
-                return run_triggers(self.engine, _trigger_database(), known)
+                return run_triggers(self.engine, trigger_database(), known)
 
     # Reading
 
@@ -305,7 +314,10 @@ class AnalyticsBackend(DatastoreBackend):
                 if known is not None:
                     tables[name] = known
             # Whether a table is hidden or absent must not show: both are refused here alike.
-            context["check_access"](real_names)
+            try:
+                context["check_access"](real_names)
+            except tk.ObjectNotFound:
+                raise NotPermitted("Not authorized to read resource.") from None
             limit = config.rows_max()
             bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1)
             query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
@@ -607,7 +619,11 @@ def _trigger_names(data_dict: Mapping[str, Any]) -> list[str] | None:
     return [trigger["function"] for trigger in triggers]
 
 
-def _trigger_database() -> TriggerDatabase:
+def trigger_database() -> TriggerDatabase:
+    """Where the site's trigger functions run.
+
+    :raises InvalidRequest: nowhere; names the setting
+    """
     url = config.trigger_url()
     if not url:
         raise InvalidRequest(

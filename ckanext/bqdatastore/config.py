@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -154,17 +156,54 @@ def engine_settings() -> EngineSettings:
     )
 
 
+def check_schemes(known: Collection[str]) -> None:
+    """Both URLs begin with the scheme of one engine.
+
+    :raises Misconfigured:
+    """
+    urls = {WRITE_URL: write_url(), READ_URL: read_url()}
+    for setting, url in urls.items():
+        if ":" not in url:
+            raise Misconfigured(f"{setting}: is not set to a URL.")
+        begin = url.split(":")[0]
+        if begin not in known:
+            raise Misconfigured(
+                f'{setting}: "{begin}:" stands for no engine; a URL begins with one of '
+                f"{', '.join(f'{each}:' for each in sorted(known))}."
+            )
+    if urls[READ_URL].split(":")[0] != scheme():
+        raise Misconfigured(
+            f"{READ_URL} and {WRITE_URL} must begin with the same scheme: they are for one engine."
+        )
+
+
 def check() -> None:
     """Read every setting once.
 
     :raises Misconfigured: names the first that is wrong
     """
-    for url, setting in ((write_url(), WRITE_URL), (read_url(), READ_URL)):
-        if ":" not in url:
-            raise Misconfigured(f"{setting}: is not set to a URL.")
     engine_settings()
     lock_timeout()
     trigger_url()
+
+
+def check_plugins() -> None:
+    """
+    :raises Misconfigured: Table Designer is enabled, and could not do its work
+    """
+    names = tk.aslist(tk.config.get("ckan.plugins"))
+    if "tabledesigner" not in names:
+        return
+    if "bqdatastore" in names[names.index("tabledesigner") :]:
+        raise Misconfigured(
+            'ckan.plugins: "bqdatastore" must stand before "tabledesigner", whose rules would '
+            "otherwise be checked in a database that is not there."
+        )
+    if not trigger_url():
+        raise Misconfigured(
+            f'{TRIGGER_URL}: "tabledesigner" checks rows by trigger functions; set this to a '
+            "PostgreSQL database for them."
+        )
 
 
 def _get(name: str) -> Any:
@@ -177,6 +216,6 @@ def _positive(name: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise Misconfigured(f'{PREFIX}{name}: "{value}" is not a number.') from None
-    if not number > 0:
+    if not 0 < number < math.inf:
         raise Misconfigured(f"{PREFIX}{name}: must be more than 0, not {value}.")
     return number

@@ -32,6 +32,8 @@ _SETTINGS = """
            set_config('idle_in_transaction_session_timeout', '0', true)
 """
 
+_LONGEST_TIMEOUT = 2**31 - 1  # milliseconds
+
 
 class TableLocks:
     """Locks by name.
@@ -70,7 +72,8 @@ class TableLocks:
         except sa.exc.TimeoutError:
             raise self._too_late(name) from None
         try:
-            connection.execute(sa.text(_SETTINGS), {"timeout": f"{int(self._timeout * 1000)}ms"})
+            milliseconds = min(int(self._timeout * 1000), _LONGEST_TIMEOUT)
+            connection.execute(sa.text(_SETTINGS), {"timeout": f"{milliseconds}ms"})
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(:key)"),
                 {"key": lock_key(f"{self._namespace}/{name}")},

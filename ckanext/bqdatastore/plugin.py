@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import ckantoolkit as tk
@@ -18,6 +19,7 @@ from .model.errors import Misconfigured
 @tk.blanket.config_declarations
 @tk.blanket.cli
 @tk.blanket.actions
+@tk.blanket.validators
 class BqDatastorePlugin(plugins.SingletonPlugin):
     """CKAN's DataStore in an analytics engine, behind the same action API."""
 
@@ -36,10 +38,21 @@ class BqDatastorePlugin(plugins.SingletonPlugin):
             return  # the stock backend's URLs: enabled, but not in use yet
         try:
             config.check()
+            config.check_plugins()
         except Misconfigured as fault:
             raise CkanConfigurationException(str(fault)) from None
 
     # IDatastoreBackend
 
     def register_backends(self) -> dict[str, Any]:
+        # CKAN asks for this, and then looks up the URLs' schemes without a word for wrong ones.
+        try:
+            config.check_schemes({*registry.schemes(), *self._others_schemes()})
+        except Misconfigured as fault:
+            raise CkanConfigurationException(str(fault)) from None
         return dict.fromkeys(registry.schemes(), AnalyticsBackend)
+
+    def _others_schemes(self) -> Iterator[str]:
+        for plugin in plugins.PluginImplementations(IDatastoreBackend):
+            if plugin is not self:
+                yield from plugin.register_backends()

@@ -143,7 +143,7 @@ def condition(
     :param columns: the fields of the document, in order
     :param whole_row: the document is the row (the stock `_full_text`), not one field alone
     """
-    if search.tree is None:
+    if search.tree is None or not columns:
         return sge.false()
     return _Document(search, columns, dialect, names, whole_row).condition(search.tree)
 
@@ -157,13 +157,14 @@ def rank(
     whole_row: bool = True,
 ) -> sge.Expr:
     """How well a matching row matches: `ts_rank(vector, query, 32)`; parameters as `condition`."""
-    if search.tree is None:
+    if search.tree is None or not columns:
         return _real(sge.Literal.number(0))
     return _Document(search, columns, dialect, names, whole_row).rank(search.tree)
 
 
 _INTEGERS = frozenset(["int2", "int4", "int8", "int", "integer", "smallint", "bigint"])
 _NUMBERS = _INTEGERS | {"float4", "float8", "numeric"}
+_PLAIN = frozenset(["text", "varchar", "bpchar", "name"])
 _DATES = frozenset(["date", "timestamp", "timestamptz"])
 _TIMES = frozenset(["time", "timestamp", "timestamptz"])
 _ALPHABETS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -303,25 +304,24 @@ class _Document:
         if not word.unweighted:
             return sge.false()
         tests = self._equal(word)
-        texts = self._texts(word)
-        if texts:
-            tests.append(self._in_texts(self._lexeme(word), texts))
+        columns = self._columns_with(word)
+        if columns:
+            tests.append(self._in_texts(self._lexeme(word), columns))
         return sge.or_(*tests) if tests else sge.false()
 
-    def _in_texts(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
-        """Whether one of the texts has the lexeme.
+    def _in_texts(self, lexeme: Lexeme, columns: Sequence[FieldType]) -> sge.Expr:
+        """Whether one of the columns, as text, has the lexeme.
 
         The pattern of tokens takes milliseconds to compile wherever it is written, so it is
-        written once, for the texts that need it; in most, runs of letters and digits will do.
+        written once, for all columns. In plain text, runs of letters and digits mostly do.
         """
         dialect = self._dialect
-        full = dialect.full_text_contains(self._tokens(self._candidates(texts, lexeme)), lexeme)
-        result = full
-        if lexeme.run:
+        result = dialect.full_text_contains(self._tokens(self._document(columns, lexeme)), lexeme)
+        texts = [self._text(name, type) for name, type in columns if type in _PLAIN]
+        if lexeme.run and texts:
             sure = [
-                self._guarded(
-                    text,
-                    lexeme,
+                sge.and_(
+                    *self._possible(text, lexeme),
                     sge.not_(dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)),
                     dialect.full_text_contains(
                         dialect.full_text_runs(text.copy(), GRAMMAR), lexeme
@@ -329,49 +329,33 @@ class _Document:
                 )
                 for text in texts
             ]
-            result = sge.Case(
-                ifs=[
-                    sge.If(this=sge.or_(*sure), true=sge.true()),
-                    sge.If(this=self._some_compound(texts, lexeme), true=full),
-                ],
-                default=sge.false(),
-            )
-        cheap = [dialect.full_text_may_contain(text.copy(), lexeme) for text in texts]
-        possible = [test for test in cheap if test is not None]
-        return sge.and_(sge.or_(*possible), result) if possible else result
+            result = sge.Case(ifs=[sge.If(this=sge.or_(*sure), true=sge.true())], default=result)
+        cheap = [
+            test
+            for name, type in columns
+            for test in self._possible(self._text(name, type), lexeme)
+        ]
+        return sge.and_(sge.or_(*cheap), result) if cheap else result
 
-    def _candidates(self, texts: Sequence[sge.Expr], lexeme: Lexeme) -> sge.Expr:
-        """Those of the texts that may have the lexeme, as one."""
-        candidates = []
-        for text in texts:
-            cheap = self._dialect.full_text_may_contain(text.copy(), lexeme)
-            if cheap is not None:
-                text = sge.Case(ifs=[sge.If(this=cheap, true=text.copy())])
-            candidates.append(text.copy())
-        return self._dialect.full_text_document(candidates)
+    def _possible(self, text: sge.Expr, lexeme: Lexeme) -> list[sge.Expr]:
+        """The cheap test which rules the lexeme out for most texts, if there is one."""
+        test = self._dialect.full_text_may_contain(text.copy(), lexeme)
+        return [] if test is None else [test]
 
-    def _some_compound(self, texts: Sequence[sge.Expr], lexeme: Lexeme) -> sge.Expr:
-        """Whether a text that may have the lexeme must be read in full to see."""
-        return sge.or_(
-            *(
-                self._guarded(
-                    text,
-                    lexeme,
-                    self._dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR),
-                )
-                for text in texts
-            )
-        )
+    def _document(self, columns: Sequence[FieldType], lexeme: Lexeme) -> sge.Expr:
+        """Those of the columns that may have the lexeme, as one text."""
+        texts = []
+        for name, type in columns:
+            text = self._text(name, type)
+            for cheap in self._possible(text, lexeme):
+                text = sge.Case(ifs=[sge.If(this=cheap, true=text)])
+            texts.append(text)
+        return self._dialect.full_text_document(texts)
 
-    def _guarded(self, text: sge.Expr, lexeme: Lexeme, *tests: sge.Expr) -> sge.Expr:
-        """The tests, made only where a cheaper one does not rule the lexeme out."""
-        cheap = self._dialect.full_text_may_contain(text.copy(), lexeme)
-        return sge.and_(*tests) if cheap is None else sge.and_(cheap, *tests)
-
-    def _texts(self, word: Word) -> list[sge.Expr]:
-        """The columns, as text, that may have the word among other tokens."""
+    def _columns_with(self, word: Word) -> list[FieldType]:
+        """The columns that may have the word among other tokens."""
         return [
-            self._text(name, type)
+            (name, type)
             for name, type in self._columns
             if _may_have(type, word)
             and not _is_value(word, type)
@@ -438,7 +422,7 @@ class _Document:
         similar = [
             each
             for each in sorted(stop_words(word.text, self._language))
-            if _may_share_stem(each, word.text)
+            if _may_share_stem(each, word)
         ]
         return Lexeme(value, own, word.prefix, run, (), self._bound(similar))
 
@@ -539,33 +523,11 @@ class _Document:
         if word.prefix:
             return dialect.full_text_prefix_weight(self._all_tokens(word), lexeme)
         counts = [_number_if(test, sge.Literal.number(1)) for test in self._equal(word)]
-        texts = self._texts(word)
-        if texts:
-            counts.append(self._count(lexeme, texts))
+        columns = self._columns_with(word)
+        if columns:
+            tokens = self._tokens(self._document(columns, lexeme))
+            counts.append(dialect.full_text_count(tokens, lexeme))
         return dialect.full_text_weight(_sum(counts)) if counts else _double(0.0)
-
-    def _count(self, lexeme: Lexeme, texts: Sequence[sge.Expr]) -> sge.Expr:
-        """How often the lexeme occurs in the texts; as for `_in_texts`."""
-        dialect = self._dialect
-
-        tokens = self._tokens(self._candidates(texts, lexeme))
-        full = dialect.full_text_count(tokens, lexeme)
-        if not lexeme.run:
-            return full
-        quick = [
-            self._counted(text, lexeme, dialect.full_text_runs(text.copy(), GRAMMAR))
-            for text in texts
-        ]
-        return sge.Case(
-            ifs=[sge.If(this=self._some_compound(texts, lexeme), true=full)], default=_sum(quick)
-        )
-
-    def _counted(self, text: sge.Expr, lexeme: Lexeme, tokens: sge.Expr) -> sge.Expr:
-        count = self._dialect.full_text_count(tokens, lexeme)
-        test = self._dialect.full_text_may_contain(text.copy(), lexeme)
-        if test is None:
-            test = sge.not_(text.copy().is_(sge.null()))
-        return _number_if(test, count)
 
     def _rank_and(self, tree: Node, words: Sequence[Word]) -> sge.Expr:
         def of_tokens(tokens: sge.Expr) -> sge.Expr:
@@ -635,13 +597,13 @@ def _inverse(part: _Positions) -> _Positions:
     return dataclasses.replace(part, inverted=not part.inverted)
 
 
-def _may_share_stem(stop_word: str, word: str) -> bool:
-    """Whether a stop word and another word may have one stem: `does` and `doe`, `being` and `be`.
+def _may_share_stem(stop_word: str, word: Word) -> bool:
+    """Whether a stop word may have the word's stem: as `does` has that of `doe`, `being` of `be`.
 
     English stems are words less at most four letters at the end.
     """
-    shared = max(1, len(stop_word) - 4)
-    return stop_word[:shared] == word[:shared]
+    shared = 1 if word.prefix else max(1, len(stop_word) - 4)
+    return stop_word[:shared] == word.text[:shared]
 
 
 def _sum(terms: Sequence[sge.Expr]) -> sge.Expr:

@@ -15,16 +15,15 @@ from . import fulltext_words
 
 SIMPLE = "simple"
 
-LANGUAGES = frozenset(
-    """
+_CONFIGURATIONS = """
     simple arabic basque catalan danish dutch english finnish french german greek hindi
     hungarian indonesian irish italian lithuanian nepali norwegian portuguese romanian russian
     serbian spanish swedish tamil turkish
-    """.split()
-)
+    """
+LANGUAGES = frozenset(_CONFIGURATIONS.split())
 """The configurations of PostgreSQL for which engines have a stemmer of the same make."""
 
-_ENGLISH_FOR_ASCII = frozenset("hindi russian".split())
+_ENGLISH_FOR_ASCII = frozenset(["hindi", "russian"])
 """Configurations in which PostgreSQL treats words of ASCII letters as English."""
 
 _MAX_DISTANCE = 16384

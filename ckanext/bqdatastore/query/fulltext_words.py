@@ -82,6 +82,7 @@ class Grammar:
     :param address: a match of `token` that stands for a URL, its host and its path: three tokens
     :param undivided: a match of `token` whose hyphens do not join words; any other with a hyphen
         stands for itself, less a hyphen at its end, and then for each of its parts
+    :param signed_version: a match of `token` whose sign is not part of it
     :param run: letters and digits; in a text without a match of `compound` the runs are the tokens
     :param compound: what may make a token of more or less than a run
     :param word_compound: what may, as far as words of letters alone are concerned
@@ -91,6 +92,7 @@ class Grammar:
     no_token: str
     address: str
     undivided: str
+    signed_version: str
     run: str
     compound: str
     word_compound: str
@@ -101,6 +103,7 @@ GRAMMAR = Grammar(
     no_token=r"^[<&]|://$",
     address=r"^[a-z0-9_.\-]+\.[a-z][a-z]+(?::[0-9]+)?/.",
     undivided=r"[./@_~:]|^[-+]|^[0-9]+e-[0-9]+$",
+    signed_version=r"^[-+][0-9]+\.[0-9]+\.",
     run="[a-z0-9" + _ranges(r"\x{{{:x}}}") + "]+",
     compound=r"[-+/@~<&]|\.[a-z0-9_/.]|[0-9]e[0-9]",
     word_compound=r"[/@~<&]|\.[a-z0-9_/.]|[-+][0-9]|[0-9]e[-+0-9]",
@@ -110,7 +113,7 @@ _TOKEN = re.compile(_token_pattern(_ranges(r"\U{:08x}")), re.ASCII)
 _NO_TOKEN = re.compile(GRAMMAR.no_token)
 _ADDRESS = re.compile(GRAMMAR.address)
 _UNDIVIDED = re.compile(GRAMMAR.undivided)
-_VERSION = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+){2,}")
+_SIGNED_VERSION = re.compile(GRAMMAR.signed_version)
 _HOST = re.compile(r"[a-z0-9]+(?:[-_.@][a-z0-9]+)*\.[a-z][a-z]+")
 _NOT_LETTERS = re.compile(r"[0-9./@_~:+]")
 
@@ -127,7 +130,7 @@ def tokens(text: str) -> list[str]:
         elif "-" in match and not _UNDIVIDED.search(match):
             joined = match.rstrip("-")
             found += [joined, *joined.split("-")]
-        elif _VERSION.fullmatch(match):
+        elif _SIGNED_VERSION.search(match):
             found.append(match.lstrip("-+"))
         elif match.endswith("_") and _HOST.fullmatch(match[:-1]):
             found.append(match[:-1])
@@ -148,15 +151,12 @@ def is_run(token: str) -> bool:
 
 def spellings(token: str) -> tuple[str, ...]:
     """What the pattern of tokens may match in a document for a token that is no word."""
-    if _VERSION.fullmatch(token):
-        return token, f"-{token}", f"+{token}"
     if _HOST.fullmatch(token):
         return token, f"{token}_"
     return (token,)
 
 
-STOP_WORDS = frozenset(
-    """
+_STOP_WORDS = """
     i me my myself we our ours ourselves you your yours yourself yourselves he him his himself
     she her hers herself it its itself they them their theirs themselves what which who whom
     this that these those am is are was were be been being have has had having do does did
@@ -165,6 +165,6 @@ STOP_WORDS = frozenset(
     under again further then once here there when where why how all any both each few more
     most other some such no nor not only own same so than too very s t can will just don
     should now
-    """.split()
-)
+    """
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 """The stop words of PostgreSQL's `english`."""

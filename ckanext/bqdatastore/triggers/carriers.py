@@ -18,6 +18,9 @@ from ..model import types
 from ..model.errors import InvalidRequest
 from ..records.ingest import BadValue, column
 
+Column = tuple[pa.ChunkedArray | pa.Array, str]
+"""Values, and their API type."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Carrier:
@@ -112,8 +115,8 @@ def _each(of_element: str) -> str:
     return _EACH.format(of_element=of_element.format("e"))
 
 
-def to_csv(columns: Sequence[tuple[pa.ChunkedArray | pa.Array, str]]) -> io.BytesIO:
-    """Columns, each with its API type, as CSV for COPY: null is nothing, empty text is `""`."""
+def to_csv(columns: Sequence[Column]) -> io.BytesIO:
+    """Columns as CSV for COPY: null is nothing, empty text is `""`."""
     names = [str(number) for number in range(len(columns))]
     carried = [_carried(values, type_name) for values, type_name in columns]
     text = io.BytesIO()

@@ -14,7 +14,8 @@ from ..model.errors import EngineUnavailable, InvalidRequest
 from ..model.table import Table
 from ..model.write import WriteMode
 from ..records.batches import Run
-from .passage import Passage, Passed, fault_of, listed
+from .passage import Passage, Passed
+from .writer import fault_of, listed
 
 _MODES: Mapping[str, sql.SQL] = {
     "": sql.SQL(""),
@@ -72,7 +73,7 @@ class TriggerDatabase:
                 for each in arguments
             ),
             rettype=_identifier(rettype),
-            definition=sql.Literal(_sendable(definition)),
+            definition=_literal(definition),
         )
         with self._transaction(keep=True) as cursor:
             try:
@@ -121,6 +122,30 @@ class TriggerDatabase:
         with self._transaction() as cursor:
             return Passage(cursor, table, existing).fire()
 
+    def check_pattern(self, pattern: str) -> None:
+        """:raises InvalidRequest: it is no regular expression"""
+        self._value(sql.SQL("SELECT regexp_match('', {})").format(_literal(pattern)))
+
+    def check_value(self, text: str, type_name: str) -> None:
+        """:raises InvalidRequest: the text is no value of the type"""
+        self._value(sql.SQL("SELECT {}").format(_cast(text, type_name)))
+
+    def is_greater(self, one: str, other: str, type_name: str) -> bool:
+        """Whether the one value is greater than the other.
+
+        :raises InvalidRequest: one of them is no value of the type
+        """
+        values = _cast(one, type_name), _cast(other, type_name)
+        return bool(self._value(sql.SQL("SELECT {} > {}").format(*values)))
+
+    def _value(self, query: sql.Composed) -> Any:
+        with self._transaction() as cursor:
+            try:
+                cursor.execute(query)
+            except psycopg2.Error as error:
+                raise fault_of(error, "value") from None
+            return cursor.fetchone()[0]
+
     @contextmanager
     def _transaction(self, keep: bool = False) -> Iterator[Any]:
         """A cursor in a transaction that is rolled back at the end, or committed to `keep`."""
@@ -156,3 +181,11 @@ def _sendable(text: str) -> str:
 
 def _identifier(name: str) -> sql.Identifier:
     return sql.Identifier(_sendable(name))
+
+
+def _literal(text: str) -> sql.Literal:
+    return sql.Literal(_sendable(text))
+
+
+def _cast(text: str, type_name: str) -> sql.Composed:
+    return sql.SQL("{}::{}").format(_literal(text), _identifier(type_name))

@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg2
-import psycopg2.errors
 import pyarrow as pa
 from psycopg2 import sql
 
-from ..model.errors import (
-    DatastoreFault,
-    EngineUnavailable,
-    InvalidRequest,
-    KeyNotFound,
-    QueryTimeout,
-)
+from ..model.errors import InvalidRequest
 from ..model.table import ID, Table
 from ..model.write import WriteMode
 from ..records.batches import Run
-from .carriers import carried_of, carrier_type, from_csv, to_csv, value_of
-
-_Place = tuple[int, int]
-"""The position of a record in the request, and the `_id` of the row that it wrote."""
+from .carriers import Column, carried_of, carrier_type, from_csv, to_csv
+from .writer import (
+    INCOMING,
+    OFFERED_ID,
+    POSITION,
+    Writer,
+    carrying_column,
+    fault_of,
+    incoming_value,
+    listed,
+)
 
 _EXISTING = sql.Identifier("existing rows")
-_INCOMING = sql.Identifier("incoming records")
 _UNCHANGED = sql.Identifier("unchanged rows")
 
 
@@ -62,9 +61,12 @@ class Passage:
         self._types = {ID: "int8", **{field.id: field.type for field in table.fields}}
         self._name = sql.Identifier("pg_temp", table.name)
         self._known_ids: set[int] = set()
+        self._known_keys: set[tuple[Any, ...]] = set()
         self._create()
         if existing is not None and existing.num_rows:
             self._known_ids.update(existing.column(ID).to_pylist())
+            if table.primary_key:
+                self._known_keys.update(_rows_of(existing, table.primary_key))
             self._put_in(existing)
         self._create_triggers()
 
@@ -78,14 +80,12 @@ class Passage:
         :raises InvalidRequest: a trigger raised an exception; names the record
         :raises KeyNotFound: an update found no row, or its trigger let none through
         """
-        given = set(records.column(ID).to_pylist()) if ID in records.column_names else set()
-        given.discard(None)
-        first_id = max([first_id, *(each + 1 for each in given)])
-        self._known_ids.update(given, range(first_id, first_id + records.num_rows))
-        self._stage(_INCOMING, records)
+        offered = self._offered_ids(records, runs, first_id)
+        self._known_ids.update(each for each in offered if each is not None)
+        self._stage(INCOMING, {OFFERED_ID: (pa.array(offered, pa.int64()), "int8")}, records)
         if mode is WriteMode.UPSERT and any(run.key != (ID,) for run in runs):
             self._make_key_unique()
-        writer = _Writer(self._cursor, self._name, self._types, records, mode, first_id)
+        writer = Writer(self._cursor, self._name, self._types, records, offered, mode)
         for run in runs:
             writer.write(run, run.start, run.stop)
         written = self._read_out(sql.SQL(""))
@@ -121,6 +121,35 @@ class Passage:
 
     # Parts
 
+    def _offered_ids(
+        self, records: pa.Table, runs: Sequence[Run], first_id: int
+    ) -> list[int | None]:
+        """The `_id` that each record would get as a new row: its own, or the next.
+
+        A record whose row is there already needs one as well, for PostgreSQL offers a new row
+        before it finds the conflict. Those come last, so that new rows skip no number.
+        """
+        ids: list[int | None] = [None] * records.num_rows
+        new: list[int] = []
+        there: list[int] = []
+        keys = self._known_keys.copy()
+        for run in runs:
+            positions = range(run.start, run.stop)
+            if run.key == (ID,):
+                ids[run.start : run.stop] = records.column(ID)[run.start : run.stop].to_pylist()
+            elif run.key:
+                part = records.slice(run.start, len(positions))
+                for position, key in zip(positions, _rows_of(part, run.key), strict=True):
+                    (there if key in keys else new).append(position)
+                    if None not in key:
+                        keys.add(key)
+            else:
+                new += positions
+        highest = max((each for each in ids if each is not None), default=0)
+        for number, position in enumerate(new + there, max(first_id, highest + 1)):
+            ids[position] = number
+        return ids
+
     def _create(self) -> None:
         # The stock backend's columns, in its order.
         columns = [sql.SQL("_id int8 PRIMARY KEY, _full_text tsvector")]
@@ -155,21 +184,28 @@ class Passage:
             raise fault_of(error, "records") from None
 
     def _put_in(self, rows: pa.Table) -> None:
-        self._stage(_EXISTING, rows)
+        self._stage(_EXISTING, {}, rows)
         names = rows.column_names
         self._execute(
             "INSERT INTO {} ({}) SELECT {} FROM pg_temp.{} AS i",
             self._name,
             listed(map(sql.Identifier, names)),
-            listed(_incoming(rows, name, self._types[name]) for name in names),
+            listed(incoming_value(rows, name, self._types[name]) for name in names),
             _EXISTING,
         )
 
-    def _stage(self, name: sql.Identifier, rows: pa.Table) -> None:
-        """Copy rows into a table of carriers: `position`, then `v0`, `v1`, …"""
-        columns = {"position": (pa.array(range(rows.num_rows), pa.int32()), "int4")}
-        for number, (field, values) in enumerate(zip(rows.column_names, rows.columns, strict=True)):
-            columns[f"v{number}"] = (values, self._types[field])
+    def _stage(self, name: sql.Identifier, more: Mapping[str, Column], rows: pa.Table) -> None:
+        """Copy rows into a table of carriers: `position`, `more`, then `v0`, `v1`, …"""
+        columns: dict[str, Column] = {
+            POSITION: (pa.array(range(rows.num_rows), pa.int32()), "int4"),
+            **more,
+            **{
+                carrying_column(number): (values, self._types[field])
+                for number, (field, values) in enumerate(
+                    zip(rows.column_names, rows.columns, strict=True)
+                )
+            },
+        }
         declared = listed(
             sql.SQL("{} {}").format(sql.Identifier(carrying), carrier_type(type_name))
             for carrying, (_, type_name) in columns.items()
@@ -204,152 +240,6 @@ class Passage:
         self._cursor.execute(sql.SQL(statement).format(*parts))
 
 
-class _Writer:
-    """Writes staged records in parts as large as can be, and finds the record to blame.
-
-    :ivar places: `_id` of each row that was written, and the position of the record that did it
-    """
-
-    def __init__(
-        self,
-        cursor: Any,
-        name: sql.Identifier,
-        types: Mapping[str, str],
-        records: pa.Table,
-        mode: WriteMode,
-        first_id: int,
-    ) -> None:
-        self.places: dict[int, int] = {}
-        self._cursor = cursor
-        self._name = name
-        self._types = types
-        self._records = records
-        self._mode = mode
-        self._first_id = sql.Literal(first_id)
-        self._statement = {
-            WriteMode.INSERT: self._insert,
-            WriteMode.UPDATE: self._update,
-            WriteMode.UPSERT: self._upsert,
-        }[mode]
-
-    def write(self, run: Run, start: int, stop: int) -> None:
-        """Write the records from `start` to before `stop`, all of one run.
-
-        All at once. If that fails, or not every record wrote a row of its own, then one half and
-        after it the other: so in the end a record is known by its place, and none is written that
-        comes behind one that fails.
-        """
-        alone = stop - start == 1
-        part = sql.SQL("position >= {} AND position < {}").format(
-            sql.Literal(start), sql.Literal(stop)
-        )
-        self._cursor.execute("SAVEPOINT part")
-        try:
-            self._cursor.execute(self._statement(run, part))
-            places = _placed(self._cursor.fetchall(), start)
-        except psycopg2.Error as error:
-            fault = fault_of(error, "records", {"records_row": start})
-            if alone or not isinstance(fault, InvalidRequest):
-                raise fault from None
-            places = None
-        if places is not None and (alone or self._all_there(places, stop - start)):
-            self._cursor.execute("RELEASE SAVEPOINT part")
-            if not places and self._mode is WriteMode.UPDATE:
-                key = [self._records.column(name)[start].as_py() for name in run.key]
-                raise KeyNotFound(run.key, key, start)
-            self.places.update((row_id, position) for position, row_id in places)
-            return
-        self._cursor.execute("ROLLBACK TO SAVEPOINT part")
-        self._cursor.execute("RELEASE SAVEPOINT part")
-        middle = (start + stop) // 2
-        self.write(run, start, middle)
-        self.write(run, middle, stop)
-
-    def _all_there(self, places: Sequence[_Place], count: int) -> bool:
-        # An inserted row tells by its `_id` which record it is of.
-        return self._mode is WriteMode.INSERT or len(places) == count
-
-    def _insert(self, run: Run, part: sql.Composable) -> sql.Composed:
-        return sql.SQL(
-            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS i"
-            " WHERE {part} ORDER BY position RETURNING _id - {first_id}, _id"
-        ).format(part=part, first_id=self._first_id, **self._parts(run))
-
-    def _upsert(self, run: Run, part: sql.Composable) -> sql.Composed:
-        changes = [sql.Identifier(name) for name in run.fields] or [sql.Identifier(ID)]
-        return sql.SQL(
-            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS i"
-            " WHERE {part} ORDER BY position"
-            " ON CONFLICT ({key}) DO UPDATE SET {changes} RETURNING NULL, _id"
-        ).format(
-            part=part,
-            key=listed(map(sql.Identifier, run.key)),
-            changes=listed(sql.SQL("{0} = EXCLUDED.{0}").format(name) for name in changes),
-            **self._parts(run),
-        )
-
-    def _update(self, run: Run, part: sql.Composable) -> sql.Composed:
-        changes = [
-            sql.SQL("{} = {}").format(sql.Identifier(name), self._value(name))
-            for name in run.fields
-        ]
-        same_key = [
-            sql.SQL("t.{} = {}").format(sql.Identifier(name), self._value(name)) for name in run.key
-        ]
-        return sql.SQL(
-            "UPDATE {table} AS t SET {changes} FROM pg_temp.{incoming} AS i"
-            " WHERE {same_key} AND {part} RETURNING position, t._id"
-        ).format(
-            table=self._name,
-            changes=listed([*changes, sql.SQL("_full_text = NULL")]),
-            incoming=_INCOMING,
-            same_key=sql.SQL(" AND ").join(same_key),
-            part=part,
-        )
-
-    def _parts(self, run: Run) -> dict[str, sql.Composable]:
-        """What inserts have in common; a row without an `_id` is given the one of its place."""
-        row_id = sql.SQL("position + {}").format(self._first_id)
-        if run.key == (ID,):
-            row_id = self._value(ID)
-        return {
-            "table": self._name,
-            "names": listed(map(sql.Identifier, [ID, *run.fields])),
-            "values": listed([row_id, *map(self._value, run.fields)]),
-            "incoming": _INCOMING,
-        }
-
-    def _value(self, name: str) -> sql.Composed:
-        return _incoming(self._records, name, self._types[name])
-
-
-def fault_of(
-    error: psycopg2.Error, key: str, details: Mapping[str, Any] | None = None
-) -> DatastoreFault:
-    """PostgreSQL's error as one of ours; the text is what the stock backend shows of it.
-
-    :param key: the error key, where it is the caller's fault
-    """
-    message = str(error).split("\n", 1)[0]
-    if isinstance(error, psycopg2.errors.QueryCanceled):
-        return QueryTimeout(message)
-    if error.pgcode is None:
-        return EngineUnavailable(f"The database of trigger functions has failed: {message}")
-    return InvalidRequest(key, message, details)
-
-
-def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
-    return sql.SQL(", ").join(list(parts))
-
-
-def _incoming(rows: pa.Table, name: str, type_name: str) -> sql.Composed:
-    carrying = sql.Identifier("i", f"v{rows.column_names.index(name)}")
-    return value_of(carrying, type_name)
-
-
-def _placed(returned: Sequence[tuple[int | None, int]], start: int) -> list[_Place]:
-    """Where the statement could not tell the position: rows come in the order of the records."""
-    return [
-        (start + number if position is None else position, row_id)
-        for number, (position, row_id) in enumerate(returned)
-    ]
+def _rows_of(rows: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    columns = [rows.column(name).to_pylist() for name in names]
+    return list(zip(*columns, strict=True))

@@ -153,28 +153,34 @@ class Catalog:
         return dict(rows)
 
     def highest_id(self, table_id: int) -> int:
-        """The highest `_id` that the table ever held; 0 for none.
+        """A number that no `_id` of the table has ever been higher than; 0 for a new table.
 
-        DuckLake's statistics of a column only ever widen: deleting the row that holds the maximum,
-        or all rows, leaves it. So no number is given out twice.
+        DuckLake's statistics of a column keep the maximum of deleted rows too, until compaction
+        rewrites the files. Its own number of the table's next row never goes back, and is at least
+        that of rows that were ever inserted: `TableWriter` gives no `_id` to anything else.
         """
         rows = self._read(
-            sge.select(sge.column("max_value", table="s"))
-            .from_(sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True))
+            sge.select(sge.column("next_row_id", table="t"), sge.column("max_value", table="s"))
+            .from_(sge.alias_(self._relation("ducklake_table_stats"), "t", table=True))
             .join(
                 sge.alias_(self._relation("ducklake_column"), "c", table=True),
+                on=sge.and_(
+                    sge.column("table_id", table="c").eq(sge.column("table_id", table="t")),
+                    sge.column("column_name", table="c").eq(sge.Literal.string(ID)),
+                    sge.column("end_snapshot", table="c").is_(sge.null()),
+                ),
+            )
+            .join(
+                sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True),
                 on=sge.and_(
                     sge.column("table_id", table="s").eq(sge.column("table_id", table="c")),
                     sge.column("column_id", table="s").eq(sge.column("column_id", table="c")),
                 ),
+                join_type="left",
             )
-            .where(
-                sge.column("table_id", table="c").eq(table_id),
-                sge.column("column_name", table="c").eq(sge.Literal.string(ID)),
-                sge.column("end_snapshot", table="c").is_(sge.null()),
-            )
+            .where(sge.column("table_id", table="t").eq(table_id))
         )
-        return int(rows[0][0]) if rows and rows[0][0] is not None else 0
+        return max((int(number or 0) for row in rows for number in row), default=0)
 
     def statistics(self, table_id: int, row_count: int) -> TableStatistics:
         """Sizes from the list of live data files."""

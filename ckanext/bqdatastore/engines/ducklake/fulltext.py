@@ -41,6 +41,8 @@ class Grammar(Protocol):
     @property
     def undivided(self) -> str: ...
     @property
+    def signed_version(self) -> str: ...
+    @property
     def run(self) -> str: ...
     @property
     def compound(self) -> str: ...
@@ -79,8 +81,10 @@ class DuckDBFullText:
             return _call("replace", _text(value), " ", "T")
         if type == "timestamptz" and in_row:
             return _joined_text("", _call("replace", _text(value), " ", "T"), ":00")
-        if type.startswith("_") and in_row:
-            return _text(_call("to_json", value))
+        if type.startswith("_"):
+            if in_row:
+                return _text(_call("to_json", value))
+            return _joined_text("{", _call("array_to_string", value, ","), "}")
         return _text(value)
 
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
@@ -123,6 +127,10 @@ class DuckDBFullText:
                             sge.not_(_matches(match, grammar.undivided)),
                         ),
                         true=_call("list_prepend", joined, parts),
+                    ),
+                    sge.If(
+                        this=_matches(match, grammar.signed_version),
+                        true=_list(_call("ltrim", match.copy(), "-+")),
                     ),
                 ],
                 default=_list(match.copy()),
@@ -284,9 +292,9 @@ def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
             return _call("starts_with", token, lexeme.value.copy())
         return sge.In(this=token, expressions=[each.copy() for each in lexeme.spellings])
     stem = _stem_of_token(token.copy(), lexeme)
+    same: sge.Expr = sge.EQ(this=stem.copy(), expression=lexeme.value.copy())
     if lexeme.prefix:
-        return _call("starts_with", stem, lexeme.value.copy())
-    same = sge.EQ(this=stem, expression=lexeme.value.copy())
+        same = _call("starts_with", stem, lexeme.value.copy())
     if not lexeme.stop_words:
         return same
     stopped = sge.In(this=token, expressions=[each.copy() for each in lexeme.stop_words])

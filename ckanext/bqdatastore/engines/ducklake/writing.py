@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,9 @@ class TableWriter:
             if rows.data.num_rows == 0:
                 continue
             self._widen(rows.data)
-            data = self._stage(rows)
+            may_be_there = write.mode is not WriteMode.INSERT
+            alone = len(write.rows) == rows.data.num_rows == 1
+            data = self._stage(rows, only_new=may_be_there and not alone)
             if write.mode is WriteMode.UPDATE:
                 self._refuse_missing(rows)
             if rows.key:
@@ -87,19 +90,29 @@ class TableWriter:
 
     # Staging
 
-    def _stage(self, rows: Rows) -> pa.Table:
-        """Make the rows visible to DuckDB, each with the `_id` it has or would get."""
+    def _stage(self, rows: Rows, only_new: bool) -> pa.Table:
+        """Make the rows visible to DuckDB, each with the `_id` it has or would get.
+
+        :param only_new: give no number to rows whose key is there already, so that none is skipped
+            (see `Catalog.highest_id`); a row that comes alone may go without the look
+        """
         data = rows.data.rename_columns([self.columns[name] for name in rows.data.column_names])
         count = data.num_rows
+        positions = pa.array(range(count), pa.int64())
         if ID in rows.data.column_names:
             self.next_id = max(self.next_id, pc.max(data.column(ID)).as_py() + 1)
         else:
-            ids = pa.array(range(self.next_id, self.next_id + count), pa.int64())
+            new = [True] * count
+            if only_new:
+                self.cursor.register(_STAGED, data.append_column(_POSITION, positions))
+                found = set(self._missing(rows))
+                self.cursor.unregister(_STAGED)
+                new = [position in found for position in range(count)]
+            following = itertools.count(self.next_id)
+            ids = pa.array([next(following) if each else None for each in new], pa.int64())
             data = data.add_column(0, ID, ids)
-            self.next_id += count
-        self.cursor.register(
-            _STAGED, data.append_column(_POSITION, pa.array(range(count), pa.int64()))
-        )
+            self.next_id += sum(new)
+        self.cursor.register(_STAGED, data.append_column(_POSITION, positions))
         return data
 
     def _widen(self, data: pa.Table) -> None:
@@ -189,17 +202,23 @@ class TableWriter:
         )
 
     def _refuse_missing(self, rows: Rows) -> None:
-        missing = self._fetch(
+        missing = self._missing(rows, limit=1)
+        if missing:
+            position = missing[0]
+            key = [rows.data.column(name)[position].as_py() for name in rows.key]
+            raise KeyNotFound(rows.key, key, rows.positions[position])
+
+    def _missing(self, rows: Rows, limit: int | None = None) -> list[int]:
+        """Positions of the staged rows whose key no row of the table has."""
+        query = (
             sge.select(column(_POSITION, "s"))
             .from_(sge.alias_(sge.to_table(_STAGED), "s", table=True))
             .join(lake_table_as(self.table.name, "t"), on=self._same_key(rows), join_type="anti")
             .order_by(column(_POSITION, "s"))
-            .limit(1)
         )
-        if missing:
-            position = int(missing[0][0])
-            key = [rows.data.column(name)[position].as_py() for name in rows.key]
-            raise KeyNotFound(rows.key, key, rows.positions[position])
+        if limit is not None:
+            query = query.limit(limit)
+        return [int(str(row[0])) for row in self._fetch(query)]
 
     def _check_unique(self, rows: Rows) -> None:
         """Refuse rows just written that share a primary key with any other."""

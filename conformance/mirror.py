@@ -1,8 +1,8 @@
 """Our tables as PostgreSQL tables, for tests that look at a table with SQL of their own.
 
-Some of CKAN's tests connect to the DataStore's database and select from a resource's table. They get
-a connection to the stock database, which just before is made to hold what our backend holds: same
-fields, rows, keys and aliases, made by the stock backend's own code.
+Some of CKAN's tests connect to the DataStore's database and select from a resource's table. They
+get a connection to the stock database, which just before is made to hold what our backend holds:
+same fields, rows, keys and aliases, made by the stock backend's own code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import sqlalchemy as sa
+import sqlglot.expressions as sge
 from ckanext.datastore.backend import postgres
 
 from ckanext.bqdatastore.backend import opened_engines
@@ -18,8 +19,6 @@ from ckanext.bqdatastore.engines.base import Engine
 from ckanext.bqdatastore.model.query import Query, column, table
 from ckanext.bqdatastore.model.table import ID, Table
 from ckanext.bqdatastore.records.formats import python_records
-
-import sqlglot.expressions as sge
 
 _DROP_TABLES = """
     SELECT format('DROP TABLE %I CASCADE', tablename) FROM pg_tables

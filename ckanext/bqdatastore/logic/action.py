@@ -41,7 +41,7 @@ def datastore_delete(
     try:
         return original_action(context, data_dict)
     except tk.ObjectNotFound:
-        name = request.get("resource_id") or request.get("id")
+        name = str(request.get("resource_id") or request.get("id"))
         backend = DatastoreBackend.get_active_backend()
         if (
             not isinstance(backend, AnalyticsBackend)

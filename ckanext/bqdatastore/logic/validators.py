@@ -2,8 +2,8 @@
 
 Its own ask the database of `ckan.datastore.read_url`, which on our backend is none. These stand in
 their place, say the same and ask the database of `ckanext.bqdatastore.trigger_url`, where the rules
-will run. The plugin that comes first in `ckan.plugins` has its way with validators: the start checks
-that `bqdatastore` stands before `tabledesigner`.
+will run. The plugin that comes first in `ckan.plugins` has its way with validators: the start
+checks that `bqdatastore` stands before `tabledesigner`.
 """
 
 from __future__ import annotations

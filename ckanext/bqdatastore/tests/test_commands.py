@@ -35,7 +35,7 @@ def resource() -> Any:
     return made
 
 
-DUMPS = {
+DUMPS: dict[str, Any] = {
     "csv": '_id,name,born\r\n1,Ada,1815-12-10T00:00:00.000\n2,"Grace, A.",\n',
     "tsv": "_id\tname\tborn\r\n1\tAda\t1815-12-10T00:00:00.000\n2\tGrace, A.\t\n",
     "json": [[1, "Ada", "1815-12-10T00:00:00.000"], [2, "Grace, A.", None]],

@@ -114,8 +114,8 @@ class Passage:
         count = self._cursor.rowcount
         # As text: rows cannot be compared where they hold JSON.
         changed = sql.SQL(
-            "LEFT JOIN pg_temp.{} AS u ON t._id = u._id"
-            " WHERE t::text IS DISTINCT FROM u::text ORDER BY t._id"
+            "LEFT JOIN pg_temp.{} AS _u ON _t._id = _u._id"
+            " WHERE _t::text IS DISTINCT FROM _u::text ORDER BY _t._id"
         )
         return count, self._read_out(changed.format(_UNCHANGED))
 
@@ -187,7 +187,7 @@ class Passage:
         self._stage(_EXISTING, {}, rows)
         names = rows.column_names
         self._execute(
-            "INSERT INTO {} ({}) SELECT {} FROM pg_temp.{} AS i",
+            "INSERT INTO {} ({}) SELECT {} FROM pg_temp.{} AS _i",
             self._name,
             listed(map(sql.Identifier, names)),
             listed(incoming_value(rows, name, self._types[name]) for name in names),
@@ -217,14 +217,14 @@ class Passage:
     def _read_out(self, which: sql.Composable) -> pa.Table:
         """The rows that are there now.
 
-        :param which: what comes behind `FROM … AS t`
+        :param which: what comes behind `FROM … AS _t`
         :raises InvalidRequest: a trigger changed an `_id`, or made a value that no engine holds
         """
         columns = listed(
-            carried_of(sql.Identifier("t", name), type_name)
+            carried_of(sql.Identifier("_t", name), type_name)
             for name, type_name in self._types.items()
         )
-        copy = sql.SQL("COPY (SELECT {} FROM {} AS t {}) TO STDOUT (FORMAT csv)")
+        copy = sql.SQL("COPY (SELECT {} FROM {} AS _t {}) TO STDOUT (FORMAT csv)")
         text = io.BytesIO()
         try:
             self._cursor.copy_expert(copy.format(columns, self._name, which), text)

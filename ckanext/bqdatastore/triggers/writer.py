@@ -68,7 +68,7 @@ class Writer:
         comes behind one that fails.
         """
         alone = stop - start == 1
-        part = sql.SQL("position >= {} AND position < {}").format(
+        part = sql.SQL("_i.position >= {} AND _i.position < {}").format(
             sql.Literal(start), sql.Literal(stop)
         )
         self._cursor.execute("SAVEPOINT part")
@@ -106,15 +106,15 @@ class Writer:
 
     def _insert(self, run: Run, part: sql.Composable) -> sql.Composed:
         return sql.SQL(
-            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS i"
-            " WHERE {part} ORDER BY position RETURNING _id"
+            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS _i"
+            " WHERE {part} ORDER BY _i.position RETURNING _id"
         ).format(part=part, **self._parts(run))
 
     def _upsert(self, run: Run, part: sql.Composable) -> sql.Composed:
         changes = [sql.Identifier(name) for name in run.fields] or [sql.Identifier(ID)]
         return sql.SQL(
-            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS i"
-            " WHERE {part} ORDER BY position"
+            "INSERT INTO {table} ({names}) SELECT {values} FROM pg_temp.{incoming} AS _i"
+            " WHERE {part} ORDER BY _i.position"
             " ON CONFLICT ({key}) DO UPDATE SET {changes} RETURNING _id"
         ).format(
             part=part,
@@ -129,11 +129,11 @@ class Writer:
             for name in run.fields
         ]
         same_key = [
-            sql.SQL("t.{} = {}").format(sql.Identifier(name), self._value(name)) for name in run.key
+            sql.SQL("_t.{} = {}").format(sql.Identifier(name), self._value(name)) for name in run.key
         ]
         return sql.SQL(
-            "UPDATE {table} AS t SET {changes} FROM pg_temp.{incoming} AS i"
-            " WHERE {same_key} AND {part} RETURNING position, t._id"
+            "UPDATE {table} AS _t SET {changes} FROM pg_temp.{incoming} AS _i"
+            " WHERE {same_key} AND {part} RETURNING _i.position, _t._id"
         ).format(
             table=self._name,
             changes=listed([*changes, sql.SQL("_full_text = NULL")]),
@@ -147,7 +147,7 @@ class Writer:
         return {
             "table": self._name,
             "names": listed(map(sql.Identifier, [ID, *run.fields])),
-            "values": listed([sql.Identifier("i", OFFERED_ID), *map(self._value, run.fields)]),
+            "values": listed([sql.Identifier("_i", OFFERED_ID), *map(self._value, run.fields)]),
             "incoming": INCOMING,
         }
 
@@ -180,6 +180,6 @@ def carrying_column(number: int) -> str:
 
 
 def incoming_value(rows: pa.Table, name: str, type_name: str) -> sql.Composed:
-    """SQL for a value of the rows that were staged as `i`."""
+    """SQL for a value of the rows that were staged as `_i`."""
     number = rows.column_names.index(name)
-    return value_of(sql.Identifier("i", carrying_column(number)), type_name)
+    return value_of(sql.Identifier("_i", carrying_column(number)), type_name)

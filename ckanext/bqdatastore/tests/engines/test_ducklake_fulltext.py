@@ -242,9 +242,10 @@ _VOCABULARY = (
 _WORDS = st.sampled_from(_VOCABULARY.split())
 _TEXTS = st.lists(_WORDS, max_size=6).map(" ".join)
 _OPERANDS = st.tuples(
-    st.sampled_from(["", "!"]), st.sampled_from(["run", "flies", "fox-trot", "foo.com", "5", "does", "quick"]),
+    st.sampled_from(["", "!"]),
+    st.sampled_from(["run", "flies", "fox-trot", "foo.com", "5", "does", "quick"]),
     st.sampled_from(["", "", ":*", ":A"]),
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @settings(

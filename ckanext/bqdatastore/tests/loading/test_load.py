@@ -16,7 +16,7 @@ from ckanext.bqdatastore.model.errors import InvalidRequest
 
 LATE = "".join(f"{number},x\n" for number in range(30_000))
 
-GOOD = {
+GOOD: dict[str, tuple[bytes, list[tuple[str, str]], list[list[Any]]]] = {
     "plain": (b"a,b\n1,x\n2,\n", [("a", "int8"), ("b", "text")], [[1, "x"], [2, None]]),
     "byte order mark": (b"\xef\xbb\xbfa,b\r\n1,2\r\n", [("a", "int8"), ("b", "int8")], [[1, 2]]),
     "NA is null": (b"a\n1\nNA\n", [("a", "int8")], [[1], [None]]),

@@ -25,7 +25,9 @@ def execute(database: str, user: str, statement: str) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("database", ["ckan_default", "datastore_default", "datastore_stock"])
+@pytest.mark.parametrize(
+    "database", ["ckan_default", "datastore_default", "datastore_stock", "datastore_triggers"]
+)
 def test_owner_may_create_and_drop(database: str) -> None:
     execute(database, OWNER, "CREATE TABLE mine (n int)")
     execute(database, OWNER, "DROP TABLE mine")

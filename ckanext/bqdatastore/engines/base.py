@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import pyarrow as pa
 import sqlglot.expressions as sge
 
 from ..model.errors import Unsupported
@@ -159,6 +160,14 @@ class Engine(abc.ABC):
         """The first `_id` that was never given out; 1 for a table that is not there yet.
 
         :raises Unsupported: the engine cannot tell before it writes
+        """
+        raise Unsupported(self.scheme, "trigger functions")
+
+    def rows_with_keys(self, table: Table, keys: pa.Table) -> pa.Table:
+        """Whole rows, `_id` first, that have one of the keys; null is no key.
+
+        :param keys: columns of the table (or `_id`); one row for each key
+        :raises Unsupported: the engine cannot look up many at once
         """
         raise Unsupported(self.scheme, "trigger functions")
 

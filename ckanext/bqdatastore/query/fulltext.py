@@ -196,7 +196,7 @@ def _may_have(type: str, word: Word) -> bool:
         return True
     characters, words = _ALPHABETS[type]
     if fulltext_words.is_word(word.text):
-        # A stem keeps the first two letters of its word.
+        # Stems keep the first two letters of their words (but "dying", "lying", "tying").
         start = word.text[:2]
         if type == "uuid":
             return set(start) <= set(characters)
@@ -317,24 +317,22 @@ class _Document:
         """
         dialect = self._dialect
         result = dialect.full_text_contains(self._tokens(self._document(columns, lexeme)), lexeme)
-        texts = [self._text(name, type) for name, type in columns if type in _PLAIN]
-        if lexeme.run and texts:
-            sure = [
-                sge.and_(
-                    *self._possible(text, lexeme),
-                    sge.not_(dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)),
-                    dialect.full_text_contains(
-                        dialect.full_text_runs(text.copy(), GRAMMAR), lexeme
-                    ),
-                )
-                for text in texts
-            ]
-            result = sge.Case(ifs=[sge.If(this=sge.or_(*sure), true=sge.true())], default=result)
-        cheap = [
-            test
-            for name, type in columns
-            for test in self._possible(self._text(name, type), lexeme)
-        ]
+        plain = [self._text(name, type) for name, type in columns if type in _PLAIN]
+        other = [self._text(name, type) for name, type in columns if type not in _PLAIN]
+        cheap = [test for text in [*plain, *other] for test in self._possible(text, lexeme)]
+        if lexeme.run and cheap:
+            sure: list[sge.Expr] = []
+            unsure = [test for text in other for test in self._possible(text, lexeme)]
+            for text in plain:
+                compound = dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)
+                runs = dialect.full_text_runs(text.copy(), GRAMMAR)
+                found = dialect.full_text_contains(runs, lexeme)
+                possible = self._possible(text, lexeme)
+                sure.append(sge.and_(*possible, sge.not_(compound), found))
+                unsure.append(sge.and_(*possible, compound))
+            ifs = [sge.If(this=sge.or_(*sure), true=sge.true())] if sure else []
+            ifs.append(sge.If(this=sge.or_(*unsure), true=result))
+            result = sge.Case(ifs=ifs, default=sge.false())
         return sge.and_(sge.or_(*cheap), result) if cheap else result
 
     def _possible(self, text: sge.Expr, lexeme: Lexeme) -> list[sge.Expr]:
@@ -563,7 +561,7 @@ class _Document:
             sge.EQ(this=self._lexeme(own).value.copy(), expression=self._lexeme(each).value.copy())
             for each in words[:position]
             if each.text == own.text
-            or (own.language and each.language and each.text[:2] == own.text[:2])
+            or (own.language and each.language and each.text[0] == own.text[0])
         ]
         return sge.or_(*tests) if tests else None
 

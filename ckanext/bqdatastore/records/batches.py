@@ -10,13 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..model.errors import InvalidRequest
-from ..model.table import ID, Field, Table
+from ..model.table import ID, Table
 from ..model.write import Rows, WriteMode
-from .ingest import ingest
+from .ingest import ID_FIELD, ingest
 
 Record = Mapping[str, Any]
-
-_ID_FIELD = Field(ID, "int8")
 
 
 def rows_to_write(records: Sequence[Any], table: Table, mode: WriteMode) -> tuple[Rows, ...]:
@@ -69,7 +67,7 @@ def rows_in_order(
         return ingest(records, table.fields), (Run(0, len(records), table.field_ids),)
     _check_keys(records, table)
     named: set[str] = set().union(*records)
-    used = [field for field in (_ID_FIELD, *table.fields) if field.id in named]
+    used = [field for field in (ID_FIELD, *table.fields) if field.id in named]
     runs: list[Run] = []
     for names, run in itertools.groupby(records, key=frozenset):
         start = runs[-1].stop if runs else 0
@@ -120,7 +118,7 @@ def _keyed_rows(
     numbered: list[tuple[int, Record]], key: tuple[str, ...], table: Table
 ) -> list[Rows]:
     """Rows of one kind of key: no two of a key, those that set the same fields together."""
-    fields = {ID: _ID_FIELD, **{field.id: field for field in table.fields}}
+    fields = {ID: ID_FIELD, **{field.id: field for field in table.fields}}
     positions = [position for position, _ in numbered]
     records = [record for _, record in numbered]
     keys = ingest(records, [fields[name] for name in key], positions=positions)

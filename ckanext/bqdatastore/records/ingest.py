@@ -24,7 +24,7 @@ from .numerics import TooManyDigits, from_decimals
 from .ordinary import Unordinary, ordinary
 from .refusal import Mismatched, Refused, invalid_syntax
 
-_ID_FIELD = Field(ID, "int8")
+ID_FIELD = Field(ID, "int8")
 
 
 def ingest(
@@ -41,12 +41,12 @@ def ingest(
     :raises InvalidRecord: for the first record with a value that does not fit its field
     """
     if include_id:
-        fields = [_ID_FIELD, *fields]
+        fields = [ID_FIELD, *fields]
     columns = _columns(records, [field.id for field in fields])
     arrays = []
     fault: tuple[Field, BadValue] | None = None
     for field, values in zip(fields, columns, strict=True):
-        convert = _id_column if field is _ID_FIELD else column
+        convert = _id_column if field.id == ID else column
         try:
             # After a bad record only the ones before it can still be the first.
             arrays.append(convert(values[: fault[1].index] if fault else values, field.type))

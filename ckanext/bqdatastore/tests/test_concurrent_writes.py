@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -322,8 +323,10 @@ def test_writers_who_wait_do_not_take_the_connections_of_ckan(database: sa.engin
 
 
 def test_the_end_of_a_turn_that_lost_its_connection_is_no_error(
-    database: sa.engine.Engine, caplog: pytest.LogCaptureFixture
+    database: sa.engine.Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Reading an ini file, as another test may have done, turns off what loggers there are.
+    monkeypatch.setattr(logging.getLogger(TableLocks.__module__), "disabled", False)
     # What was to be written is written by then, and the caller must not be told otherwise.
     end_own = (
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "

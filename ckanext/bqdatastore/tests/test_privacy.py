@@ -56,7 +56,7 @@ def sql(text: str, **options: Any) -> Route:
     return Route("datastore_search_sql", SEEN, {"sql": text}, **options)
 
 
-# The stock backend looks for a resource of the alias's name, or the CTE's, and finds none.
+# The stock backend looks for a resource of the alias's name, and finds none.
 NO_RESOURCE = statuses(404, 404, 404, 404, 200)
 
 READS = {
@@ -76,7 +76,10 @@ READS = {
         'SELECT * FROM "{public}" WHERE n IN (SELECT n FROM "{hidden}")', shows=False
     ),
     "sql, scalar": sql('SELECT (SELECT max(name) FROM "{hidden}") AS name FROM "{public}"'),
-    "sql, cte": sql('WITH c AS (SELECT * FROM "{hidden}") SELECT * FROM c', stock=NO_RESOURCE),
+    "sql, cte": sql(
+        # A CTE of any other name the stock backend takes for a table.
+        'WITH "{public}" AS (SELECT * FROM "{hidden}") SELECT * FROM "{public}"'
+    ),
     "sql, cte of the table's name": sql(
         'WITH "{hidden}" AS (SELECT * FROM "{hidden}") SELECT * FROM "{hidden}"'
     ),
@@ -363,6 +366,7 @@ QUESTIONS = [
     'SELECT pg_sleep(1) FROM "{table}"',
     'SELECT t.* FROM "{public}" p JOIN "{table}" t USING (n)',
     'SELECT * FROM public."{table}"',
+    'WITH c AS (SELECT * FROM "{table}") SELECT * FROM c',
 ]
 
 

@@ -129,7 +129,8 @@ class Writer:
             for name in run.fields
         ]
         same_key = [
-            sql.SQL("_t.{} = {}").format(sql.Identifier(name), self._value(name)) for name in run.key
+            sql.SQL("_t.{} = {}").format(sql.Identifier(name), self._value(name))
+            for name in run.key
         ]
         return sql.SQL(
             "UPDATE {table} AS _t SET {changes} FROM pg_temp.{incoming} AS _i"

@@ -89,38 +89,24 @@ class _RowsThere:
         self._asked: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
 
     def look_up(self, keys: pa.Table) -> bool:
-        """Look for rows that have one of the keys; whether any came to light.
-
-        More may be found than were asked for: of a key of two parts, either part is looked for.
-        """
-        key = tuple(keys.column_names)
-        values = set(zip(*(each.to_pylist() for each in keys.columns), strict=True))
-        # Null is no key.
-        wanted = {each for each in values - self._asked.setdefault(key, set()) if None not in each}
+        """Look for rows that have one of the keys; whether any came to light."""
+        name = tuple(keys.column_names)
+        asked = self._asked.setdefault(name, set())
+        values = list(zip(*(each.to_pylist() for each in keys.columns), strict=True))
+        wanted = [index for index, key in enumerate(values) if key not in asked]
         if not wanted:
             return False
-        self._asked[key] |= wanted
-        names = ParameterNames()
-        conditions = [
-            sge.In(
-                this=column(name),
-                unnest=sge.Unnest(
-                    expressions=[names.bind(list(set(parts)), f"_{self._type_of(name)}")]
-                ),
-            )
-            for name, parts in zip(key, zip(*wanted, strict=True), strict=True)
-        ]
-        tree = _all_columns(self._known).where(*conditions)
-        found = self._engine.query(Query(tree, names.values)).read_all()
+        asked.update(values)
+        found = self._engine.rows_with_keys(self._known, keys.take(pa.array(wanted, pa.int64())))
         if self.rows is not None:
-            new = pc.invert(pc.is_in(found.column(ID), self.rows.column(ID).combine_chunks()))
-            found = pa.concat_tables([self.rows, found.filter(new)], promote_options="permissive")
-        grown = found.num_rows > (self.rows.num_rows if self.rows is not None else 0)
+            known_ids = self.rows.column(ID).combine_chunks()
+            found = found.filter(pc.invert(pc.is_in(found.column(ID), known_ids)))
+        if not found.num_rows:
+            return False
+        if self.rows is not None:
+            found = pa.concat_tables([self.rows, found], promote_options="permissive")
         self.rows = found
-        return grown
-
-    def _type_of(self, name: str) -> str:
-        return "int8" if name == ID else self._known.field(name).type
+        return True
 
 
 def _all_columns(known: Table) -> sge.Select:

@@ -43,6 +43,7 @@ from .writing import (
 log = logging.getLogger(__name__)
 
 _BATCH_ROWS = 8_192
+_WANTED = "wanted_keys"
 
 
 class DuckLakeEngine(Engine):
@@ -238,6 +239,25 @@ class DuckLakeEngine(Engine):
         return WriteResult(count, returned)
 
     # Reads
+
+    def rows_with_keys(self, table: Table, keys: pa.Table) -> pa.Table:
+        columns = self._entry(table.name).columns
+        stored = [columns[name] for name in keys.column_names]
+        same_key = (column(name, "t").eq(column(name, "k")) for name in stored)
+        whole = (column(each, "t").as_(name, quoted=True) for name, each in columns.items())
+        select = (
+            sge.select(*whole)
+            .from_(sge.alias_(lake_table(table.name), "t", table=True))
+            .join(
+                sge.alias_(sge.to_table(_WANTED), "k", table=True),
+                on=sge.and_(*same_key),
+                join_type="semi",
+            )
+        )
+        with self._transaction(dry_run=True) as cursor:
+            # As a table: DuckDB takes milliseconds for each value of a list that is a parameter.
+            cursor.register(_WANTED, keys.rename_columns(stored))
+            return cursor.execute(select.sql(dialect="duckdb")).to_arrow_table()
 
     def query(self, query: Query, timeout: float | None = None) -> RecordStream:
         text = self._located(query.tree).sql(dialect="duckdb")

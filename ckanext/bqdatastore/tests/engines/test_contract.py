@@ -246,3 +246,28 @@ def test_a_condition_compares_with_bound_values(engine: Engine, people: Table) -
         .where(column("height in m%") > names.bind(Decimal("1.65"), "numeric"))
     )
     assert engine.query(bound(tree, names.values)).read_all().to_pylist() == [{"name": "Grace"}]
+
+
+def test_new_rows_may_come_with_their_numbers(engine: Engine, people: Table) -> None:
+    assert engine.next_id(people) == 3
+    assert engine.next_id(dataclasses.replace(people, name="not there")) == 1
+    write(engine, people, "insert", rows(people, [{ID: 7, "name": "Joan"}, {ID: 5, "name": "Jo"}]))
+    assert [(row[ID], row["name"]) for row in everything(engine, people)][2:] == [
+        (5, "Jo"),
+        (7, "Joan"),
+    ]
+    assert engine.next_id(people) == 8
+    with pytest.raises(DuplicateKey):
+        write(engine, people, "insert", rows(people, [{ID: 8, "name": "Ada"}]))
+
+
+def test_rows_are_found_by_many_keys(engine: Engine, people: Table) -> None:
+    write(engine, people, "insert", rows(people, [{"name": None, "age": 36}]))
+    names = pa.table({"name": ["Grace", "Nobody", None]})
+    found = engine.rows_with_keys(people, names)
+    assert found.column_names == [ID, "name", "age", "height in m%"]
+    assert found.column("name").to_pylist() == ["Grace"]
+    both = pa.table({"age": pa.array([36, 36], pa.int32()), "name": ["Ada", "Grace"]})
+    assert engine.rows_with_keys(people, both).column("name").to_pylist() == ["Ada"]
+    by_id = engine.rows_with_keys(people, pa.table({ID: [3, 1]}))
+    assert sorted(by_id.column(ID).to_pylist()) == [1, 3]

@@ -74,7 +74,8 @@ QUERIES: list[tuple[str, bool, str, str | None]] = [
         for text in [
             "quick", "QUICKLY", "fox", "brown-fox", "run", "fly", "die", "ability", "possibly",
             "the", "", "the fox", "quick fox", "fat cat", "fat cats rats", "runs running",
-            "runs running fly", "quick quick", "5", "-7", "2013", "01", "-01", "t05", "23 59",
+            "runs running fly", "die dying",
+            "quick quick", "5", "-7", "2013", "01", "-01", "t05", "23 59",
             "1.5", "0.001", "1e+20", "-0.5", "10.25", "true", "false", "null", "foo.com", "foo",
             "path", "/path?x=1", "a@b.com", "e.g.", "doe", "bold move", "b", "c-d", "col", "name",
             "kg", "5kg", "naïve", "naive", "ünder", "quoted", _KEY, "9c0b", "v1.2.3", "1.2.3",

@@ -68,7 +68,7 @@ def start_postgres(folder: Path, watchdog: Watchdog, *, durable: bool, temporary
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "max_connections": "200",
+        "max_connections": "500",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "lc_messages": "C",
@@ -185,6 +185,8 @@ def _make_cluster(programs: Path, data: Path, account: Account | None) -> None:
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
+            # Full-text search asks the C library what is a letter; in "C" every byte would be one.
+            "--lc-ctype=C.UTF-8",
             "--text-search-config=english",
             "--no-sync",
         ]

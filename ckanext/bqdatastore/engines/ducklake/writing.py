@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +75,7 @@ class TableWriter:
             self.cursor.unregister(_STAGED)
         if not write.returning:
             return WriteResult(count)
-        return WriteResult(count, _last_of_each(returned))
+        return WriteResult(count, _together(returned))
 
     def check_whole_table(self) -> None:
         """Refuse a primary key that the table's rows do not keep.
@@ -102,16 +101,16 @@ class TableWriter:
         if ID in rows.data.column_names:
             self.next_id = max(self.next_id, pc.max(data.column(ID)).as_py() + 1)
         else:
-            new = [True] * count
+            new: Sequence[int] = range(count)
             if only_new:
                 self.cursor.register(_STAGED, data.append_column(_POSITION, positions))
-                found = set(self._missing(rows))
+                new = self._missing(rows)
                 self.cursor.unregister(_STAGED)
-                new = [position in found for position in range(count)]
-            following = itertools.count(self.next_id)
-            ids = pa.array([next(following) if each else None for each in new], pa.int64())
+            # A position's place among the new ones, null for the others.
+            place = pc.index_in(positions, pa.array(new, pa.int64()))
+            ids = pc.add(place.cast(pa.int64()), self.next_id)
             data = data.add_column(0, ID, ids)
-            self.next_id += sum(new)
+            self.next_id += len(new)
         self.cursor.register(_STAGED, data.append_column(_POSITION, positions))
         return data
 
@@ -388,8 +387,8 @@ def _digits(stored: str | None) -> tuple[int, int]:
     return precision - scale, scale
 
 
-def _last_of_each(tables: list[pa.Table]) -> pa.Table | None:
-    """Rows of several statements together; of a row that was written twice, the later state."""
+def _together(tables: list[pa.Table]) -> pa.Table | None:
+    """Rows of several statements, in the order of the statements."""
     if not tables:
         return None
     return pa.concat_tables(tables, promote_options="permissive")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import sqlglot.expressions as sge
 
 from ...model.errors import DuplicateKey, InvalidRequest, KeyNotFound, UniqueViolation
-from ...model.query import column
+from ...model.query import ParameterNames, column
 from ...model.table import ID, Table
 from ...model.write import Rows, Write, WriteMode, WriteResult
 from .connection import LAKE, SCHEMA
@@ -246,11 +246,11 @@ class TableWriter:
         named = dict(
             zip((self.columns[name] for name in self.table.primary_key), values, strict=True)
         )
-        same = sge.and_(
-            *(_varchar(column(name)).eq(sge.Literal.string(named[name])) for name in present)
-        )
+        names = ParameterNames()
+        same = sge.and_(*(_varchar(column(name)).eq(names.bind(named[name])) for name in present))
         staged = sge.select(column(_POSITION)).from_(_STAGED).where(same)
-        found = self._fetch(staged.order_by(column(_POSITION)).limit(2))
+        bound = {name: parameter.value for name, parameter in names.values.items()}
+        found = self._fetch(staged.order_by(column(_POSITION)).limit(2), bound)
         return rows.positions[int(found[-1][0])]
 
     def _key_of_two_rows(self, rows: sge.Select) -> list[str] | None:
@@ -299,8 +299,10 @@ class TableWriter:
     def _execute(self, tree: sge.Expr) -> None:
         self.cursor.execute(tree.sql(dialect="duckdb"))
 
-    def _fetch(self, tree: sge.Expr) -> list[tuple[Any, ...]]:
-        return self.cursor.execute(tree.sql(dialect="duckdb")).fetchall()
+    def _fetch(
+        self, tree: sge.Expr, values: Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        return self.cursor.execute(tree.sql(dialect="duckdb"), values or {}).fetchall()
 
     def _arrow(self, tree: sge.Expr) -> pa.Table:
         return self.cursor.execute(tree.sql(dialect="duckdb")).to_arrow_table()

@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def wipe_datastore() -> None:
     """Drop every table through the backend, and every trigger function."""
-    from ckanext.bqdatastore.backend import opened_engines
+    from ckanext.bqdatastore.site import opened_engines
 
     for engine in opened_engines():
         for name in engine.tables():

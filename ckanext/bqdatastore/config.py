@@ -49,7 +49,7 @@ def lock_timeout() -> float:
 
 
 def memory_limit() -> str:
-    """Memory that an engine may use in one process, for reading and for writing each."""
+    """Memory that an engine may use for one call."""
     value = str(_get("memory_limit"))
     if not _MEMORY.fullmatch(value):
         raise Misconfigured(f'{PREFIX}memory_limit: "{value}" is no size; write it like 1GB.')
@@ -57,7 +57,7 @@ def memory_limit() -> str:
 
 
 def threads() -> int:
-    """Threads that an engine may use in one process, for reading and for writing each."""
+    """Threads that an engine may use for one call."""
     value = _positive("threads")
     if value != int(value):
         raise Misconfigured(f"{PREFIX}threads: must be a whole number.")

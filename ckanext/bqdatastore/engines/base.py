@@ -38,8 +38,8 @@ class EngineSettings:
     :param read_url: `ckan.datastore.read_url`
     :param storage_path: a folder for files that belong to no other place
     :param statement_timeout: seconds that one statement may run
-    :param memory_limit: memory one process may use per side, as the engine spells it (`1GB`)
-    :param threads: threads one process may use per side
+    :param memory_limit: memory that one call may use, as the engine spells it (`1GB`)
+    :param threads: threads that one call may use
     :param milliseconds_in_timestamps: whether timestamps show them
     :param allowed_functions_file: takes the place of the engine's own list of SQL functions
     :param options: credentials of this engine alone: pairs of setting and value

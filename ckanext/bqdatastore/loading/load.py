@@ -8,10 +8,10 @@ from typing import Any
 
 import ckantoolkit as tk
 
-from ..backend import AnalyticsBackend
 from ..engines.base import Capability, FileSource, Progress
 from ..model.errors import InvalidRequest, Unsupported
 from ..model.table import Table
+from ..site import engine_of_site, turn
 from .columns import fields_of_file, settled_types
 
 NULL_VALUES = ("", "NA")
@@ -68,13 +68,12 @@ def load_file(
     :raises ObjectNotFound: there is no such resource
     """
     resource = tk.get_action("resource_show")(_site_context(), {"id": resource_id})
-    backend = AnalyticsBackend()
-    engine = backend.engine
+    engine = engine_of_site()
     if Capability.LOAD_FILE not in engine.capabilities:
         raise Unsupported(engine.scheme, "loading files")
     source = FileSource(path, format or format_of(path), null_values)
     columns = engine.inspect(source)
-    with backend.turn(resource["id"]):
+    with turn(resource["id"]):
         before = engine.describe(resource["id"])
         fields = fields_of_file(columns, before)
         names = {field.id for field in fields}

@@ -14,8 +14,9 @@ import ckantoolkit as tk
 from ckanext.datastore.backend import DatastoreBackend
 from ckanext.tabledesigner import validators as stock
 
-from ..backend import AnalyticsBackend, trigger_database
+from ..backend import AnalyticsBackend
 from ..model.errors import InvalidRequest
+from ..site import trigger_database
 from ..triggers.database import TriggerDatabase
 
 

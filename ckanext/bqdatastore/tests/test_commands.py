@@ -15,7 +15,7 @@ from ckan.cli.cli import ckan
 from ckan.tests import factories, helpers
 from werkzeug.serving import make_server
 
-from ckanext.bqdatastore.backend import engine_of_site
+from ckanext.bqdatastore.site import engine_of_site
 
 pytestmark = pytest.mark.usefixtures("with_plugins", "clean_tables")
 

@@ -227,11 +227,8 @@ def test_compaction_keeps_rows_and_never_gives_an_id_again(place: Place, reader:
     def compact() -> None:
         before = records_of(reader, "one")
         for statement in COMPACTIONS:
-            cursor = engine._connections.writer()
-            try:
+            with engine._connections.writer() as cursor:
                 cursor.execute(statement).fetchall()
-            finally:
-                cursor.close()
             assert records_of(reader, "one") == before, statement
 
     insert(0, 5)  # few: kept in the catalog

@@ -17,6 +17,8 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "tests" not in path.rela
 CKAN_ALLOWED = (
     "plugin",
     "backend",
+    "search_request",
+    "site",
     "config",
     "errors",
     "logic",

@@ -238,9 +238,5 @@ class Catalog:
                     sge.Literal.string(tree.sql(dialect="postgres")),
                 )
             )
-        with self._connections.faults():
-            cursor = self._connections.reader()
-            try:
-                return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
-            finally:
-                cursor.close()
+        with self._connections.reader() as cursor, self._connections.faults():
+            return cursor.execute(tree.sql(dialect="duckdb")).fetchall()

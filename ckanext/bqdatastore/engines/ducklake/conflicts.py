@@ -32,6 +32,7 @@ _SIGNS = (
     "pg_namespace_nspname_index",
     "pg_class_relname_nsp_index",
     "pg_type_typname_nsp_index",
+    "pg_default_acl_role_nsp_obj_index",
 )
 
 P = ParamSpec("P")

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import sqlglot.expressions as sge
 from ...model.errors import DatastoreFault, EngineUnavailable, Misconfigured
 from ..base import EngineSettings
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
+from .pool import Lease, Pool
 from .url import DuckLakeURL, parse
 
 LAKE = "lake"
@@ -96,7 +96,7 @@ def extension_file(name: str, folder: Path) -> Path:
 
 
 class Side:
-    """One DuckDB instance with the lake attached, and how many use it."""
+    """One DuckDB instance with the lake attached."""
 
     def __init__(self, url: DuckLakeURL, settings: EngineSettings, read_only: bool) -> None:
         self.url = url
@@ -198,7 +198,7 @@ class Side:
 
 
 class Connections:
-    """Both sides of one process, opened when first needed.
+    """Both sides of one process, each a pool of DuckDB instances.
 
     A process that forks leaves them behind: a DuckDB instance does not live on in the child.
     """
@@ -209,31 +209,33 @@ class Connections:
         self.write_url = parse(settings.write_url, "ckan.datastore.write_url", default)
         self.read_url = parse(settings.read_url, "ckan.datastore.read_url", default)
         self._check_same_place()
-        self._lock = threading.Lock()
-        self._sides: dict[str, Side] = {}
+        self._make_pools()
         _all.add(self)
 
-    def reader(self) -> duckdb.DuckDBPyConnection:
-        """A cursor on the side that cannot write."""
-        return self._side("read").cursor()
+    def reader(self) -> Lease:
+        """An instance that cannot write, the caller's alone until it is released."""
+        return self._readers.lend()
 
-    def writer(self) -> duckdb.DuckDBPyConnection:
-        """A cursor on the side that can."""
-        return self._side("write").cursor()
+    def writer(self) -> Lease:
+        """An instance that can."""
+        return self._writers.lend()
 
     def close(self) -> None:
         """Close what this process opened."""
-        with self._lock:
-            sides, self._sides = self._sides, {}
-        for side in sides.values():
-            side.close()
+        self._readers.close()
+        self._writers.close()
 
     def abandon(self) -> None:
         """Begin anew in a forked child, without a touch to what the parent has open."""
-        for side in self._sides.values():
-            _keep_for_ever(side)
-        self._sides = {}
-        self._lock = threading.Lock()
+        for pool in (self._readers, self._writers):
+            for side in pool.sides():
+                _keep_for_ever(side)
+            _keep_for_ever(pool)
+        self._make_pools()
+
+    def _make_pools(self) -> None:
+        self._readers = Pool(lambda: self._open(read_only=True))
+        self._writers = Pool(lambda: self._open(read_only=False))
 
     @contextmanager
     def faults(self) -> Iterator[None]:
@@ -253,17 +255,7 @@ class Connections:
         """An error's first line, fit to be shown."""
         return self.write_url.without_password(self.read_url.without_password(str(error)))
 
-    def _side(self, which: str) -> Side:
-        side = self._sides.get(which)
-        if side is None:
-            with self._lock:
-                side = self._sides.get(which)
-                if side is None:
-                    side = self._sides[which] = self._open(which)
-        return side
-
-    def _open(self, which: str) -> Side:
-        read_only = which == "read"
+    def _open(self, read_only: bool) -> Side:
         with self.faults():
             return Side(self.read_url if read_only else self.write_url, self._settings, read_only)
 

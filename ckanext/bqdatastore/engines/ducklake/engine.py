@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -31,6 +31,7 @@ from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
 from .dialect import DuckLakeDialect
 from .files import file_relation, inspect_file, numeric_types, run_with_progress
+from .pool import Lease
 from .writing import (
     TableWriter,
     alias_statements,
@@ -70,7 +71,7 @@ class DuckLakeEngine(Engine):
         url = self._connections.write_url
         if not url.is_remote:
             _require_folder(Path(url.data_path))
-        with self._connections.faults(), self._cursor(write=True) as cursor:
+        with self._connections.writer() as cursor, self._connections.faults():
             tune(cursor)
             self._let_reader_in(cursor)
         self._catalog.schema_version()
@@ -261,15 +262,14 @@ class DuckLakeEngine(Engine):
 
     def query(self, query: Query, timeout: float | None = None) -> RecordStream:
         text = self._located(query.tree).sql(dialect="duckdb")
-        cursor = self._connections.reader()
-        limit = _TimeLimit(cursor, timeout or self.settings.statement_timeout)
-        try:
+        with ExitStack() as stack:
+            lease = self._connections.reader()
+            cursor = stack.enter_context(lease)
+            limit = _TimeLimit(cursor, timeout or self.settings.statement_timeout)
             with self._translated_errors(limit), limit:
                 reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
-        except BaseException:
-            cursor.close()
-            raise
-        return RecordStream(reader.schema, self._batches(cursor, reader, limit))
+            stack.pop_all()
+        return RecordStream(reader.schema, self._batches(lease, reader, limit))
 
     def _located(self, tree: sge.Expr) -> sge.Expr:
         """The tree with the lake's names of tables and columns in place of the API's."""
@@ -292,7 +292,7 @@ class DuckLakeEngine(Engine):
     # Files
 
     def inspect(self, source: FileSource) -> Sequence[tuple[str, str]]:
-        with self._cursor(write=True) as cursor:
+        with self._connections.writer() as cursor:
             return inspect_file(cursor, source)
 
     @again_on_conflict
@@ -319,14 +319,6 @@ class DuckLakeEngine(Engine):
     # Parts
 
     @contextmanager
-    def _cursor(self, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self._connections.writer() if write else self._connections.reader()
-        try:
-            yield cursor
-        finally:
-            cursor.close()
-
-    @contextmanager
     def _transaction(
         self, dry_run: bool = False, limited: bool = True
     ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -335,7 +327,7 @@ class DuckLakeEngine(Engine):
         :param limited: whether the work in it may take no longer than one statement
         :raises TransactionConflict: nothing was written, and may be if tried again
         """
-        with self._cursor(write=True) as cursor:
+        with self._connections.writer() as cursor:
             limit = _TimeLimit(cursor, self.settings.statement_timeout)
             with self._translated_errors(limit):
                 cursor.execute("BEGIN TRANSACTION")
@@ -371,18 +363,15 @@ class DuckLakeEngine(Engine):
             raise QueryFailed(text) from error
 
     def _batches(
-        self, cursor: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, limit: _TimeLimit
+        self, lease: Lease, reader: pa.RecordBatchReader, limit: _TimeLimit
     ) -> Iterator[pa.RecordBatch]:
-        try:
-            with self._translated_errors(limit), limit:
-                try:
-                    yield from reader
-                except (pa.ArrowException, OSError) as error:
-                    # Arrow hands on what DuckDB raised while streaming, as text.
-                    limit.check()
-                    raise QueryFailed(self._connections.without_password(error)) from error
-        finally:
-            cursor.close()
+        with lease, self._translated_errors(limit), limit:
+            try:
+                yield from reader
+            except (pa.ArrowException, OSError) as error:
+                # Arrow hands on what DuckDB raised while streaming, as text.
+                limit.check()
+                raise QueryFailed(self._connections.without_password(error)) from error
 
 
 ENGINE = DuckLakeEngine

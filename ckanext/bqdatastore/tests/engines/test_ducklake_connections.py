@@ -6,6 +6,7 @@ Statements go straight to the connection here, as if the guard of `datastore_sea
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.util
 import json
 import os
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +28,12 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.engines.base import Capability, Engine, EngineSettings
 from ckanext.bqdatastore.engines.ducklake.connection import METADATA, Connections
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
-from ckanext.bqdatastore.model.errors import Misconfigured, QueryFailed, QueryTimeout
+from ckanext.bqdatastore.model.errors import (
+    EngineUnavailable,
+    Misconfigured,
+    QueryFailed,
+    QueryTimeout,
+)
 from ckanext.bqdatastore.model.query import ParameterNames, Query, table
 from ckanext.bqdatastore.model.table import Field, Table
 from ckanext.bqdatastore.model.write import Deletion, TableChange, Write, WriteMode
@@ -57,11 +63,8 @@ def connections(engine: DuckLakeEngine) -> Connections:
 
 def ask(engine: DuckLakeEngine, sql: str) -> list[tuple[object, ...]]:
     """Run any statement on the side that reads."""
-    cursor = connections(engine).reader()
-    try:
+    with connections(engine).reader() as cursor:
         return cursor.execute(sql).fetchall()
-    finally:
-        cursor.close()
 
 
 # The reading side: what it cannot do
@@ -300,6 +303,58 @@ def test_threads_read_and_write_at_once(lake: DuckLakeEngine) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(work, range(THREADS))) == [[1, 2, 3, 4]] * THREADS
     assert len(lake.tables()) == THREADS + 1
+
+
+# Instances
+
+
+def instance(cursor: duckdb.DuckDBPyConnection) -> str:
+    """Something that every instance has for itself."""
+    return str(cursor.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
+
+
+def test_no_two_callers_share_an_instance(lake: DuckLakeEngine) -> None:
+    with connections(lake).reader() as one, connections(lake).reader() as other:
+        both = {instance(one), instance(other)}
+    assert len(both) == 2
+    with connections(lake).reader() as again:
+        assert instance(again) in both
+
+
+def test_a_stream_has_its_instance_until_it_is_read(lake: DuckLakeEngine) -> None:
+    stream = lake.query(Query(sge.select("n").from_(table(PLACES.name))))
+    with connections(lake).reader() as cursor:
+        meanwhile = instance(cursor)
+    assert stream.read_all().num_rows == 100
+    with connections(lake).reader() as cursor:
+        assert instance(cursor) != meanwhile
+
+
+def test_a_forgotten_stream_gives_its_instance_back(lake: DuckLakeEngine) -> None:
+    with connections(lake).reader() as cursor:
+        only = instance(cursor)
+    stream = lake.query(Query(sge.select("n").from_(table(PLACES.name))))
+    del stream
+    gc.collect()
+    with connections(lake).reader() as cursor:
+        assert instance(cursor) == only
+
+
+def test_goes_on_after_the_catalog_s_connections_were_cut(lake: DuckLakeEngine) -> None:
+    url = lake._connections.read_url
+    if url.catalog != "postgres":
+        pytest.skip("a SQLite catalog has no server that could cut a connection")
+    with connections(lake).reader(), connections(lake).reader():
+        pass  # two are idle now
+    with closing(psycopg2.connect(os.environ["DEVSTACK_POSTGRES_SUPERUSER_URL"])) as superuser:
+        superuser.cursor().execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid()",
+            [url.database],
+        )
+    with suppress(EngineUnavailable):  # one caller may be the one to find out
+        everything(lake, PLACES)
+    assert len(everything(lake, PLACES)) == 100
 
 
 # Time limits

@@ -1,0 +1,285 @@
+"""A request to search or to delete by filters: what it asks for, and what plugins add to it.
+
+CKAN's dicts and `IDatastore` plugins in, the trees of `query` out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ckan import plugins
+from ckan.lib.lazyjson import LazyJSONObject
+from ckanext.datastore import helpers, interfaces
+from ckanext.datastore.backend import _parse_sort_clause
+from ckanext.datastore.filters import parse_query_filters
+
+from . import config
+from .engines.base import Engine
+from .model.errors import InvalidRequest, TableNotFound
+from .model.query import ParameterNames, Query, column, table
+from .model.table import ID, Table
+from .query import filters, fragments, fulltext, search, table_metadata
+from .records import formats
+from .records.parameters import parameter
+
+
+def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
+    """Search, and put `records`, `fields`, `total` and `next_page` into the request's dict."""
+    name = data_dict["resource_id"]
+    info: Mapping[str, Any] = {}
+    if name == table_metadata.NAME:
+        types = dict(table_metadata.TYPES)
+        source = table_metadata.relation(engine.tables(), engine.aliases())
+    else:
+        known = engine.describe(name)
+        if known is None:
+            raise TableNotFound(name)
+        types, source = known.types, table(known.name)
+        info = {field.id: field.info for field in known.fields if field.info is not None}
+
+    fields = helpers.get_list(data_dict.get("fields"))
+    request = _search(engine, context, data_dict, types, fields, source)
+    keyset = request.keyset if data_dict.get("include_next_page") else None
+    timeout = seconds_allowed(context)
+    rows = engine.query(search.page(request, engine.dialect, bool(keyset)), timeout).read_all()
+    last_id = None
+    if keyset and rows.num_rows:
+        ids = rows.column(rows.num_columns - 1)
+        last_id = ids[rows.num_rows - 1].as_py()
+    data_dict["records"] = _formatted(rows, request, bool(keyset), "api_version" in context)
+    data_dict["fields"] = [
+        {"id": each, "type": types[each], **({"info": info[each]} if each in info else {})}
+        for each in (fields if fields is not None else types)
+    ]
+    if data_dict.get("include_total"):
+        found = engine.query(search.total(request), timeout).read_all()
+        data_dict["total"] = found.column(0)[0].as_py()
+    if last_id is not None:
+        data_dict["next_page"] = {ID: {keyset: last_id}}
+
+
+def deletion_predicate(context: Any, data_dict: dict[str, Any], known: Table) -> Query | None:
+    """Which rows a deletion by filters takes; None for all of them."""
+    operations = _validate(context, data_dict, known.types)
+    names = ParameterNames()
+    conditions = _conditions(operations, known.types, names)
+    for plugin in plugins.PluginImplementations(interfaces.IDatastore):
+        added = plugin.datastore_delete(context, data_dict, known.types, {"where": []})
+        conditions += _fragments(plugin, added.get("where", []), names)
+    return Query(search.all_of(conditions), names.values) if conditions else None
+
+
+def seconds_allowed(context: Any) -> float | None:
+    """The caller's own limit (`query_timeout` is in milliseconds), if it set one."""
+    milliseconds = context.get("query_timeout")
+    return milliseconds / 1000 if milliseconds else None
+
+
+def _search(
+    engine: Engine,
+    context: Any,
+    data_dict: dict[str, Any],
+    types: dict[str, str],
+    fields: Sequence[str] | None,
+    source: Any,
+) -> search.Search:
+    """
+    :param types: API types of the fields; ranks that the search computes are added
+    :param fields: the fields that the request names, if it names any
+    """
+    operations = _validate(context, data_dict, types)
+    names = ParameterNames()
+    conditions = _conditions(operations, types, names)
+    ranks = _text_search(data_dict, types, conditions, names, engine.dialect)
+    for plugin, where in _plugin_fragments(context, data_dict, types):
+        conditions += _fragments(plugin, where, names)
+    shown = _shown_fields(fields, types, ranks, bool(data_dict.get("full_text")))
+    types.update(dict.fromkeys(ranks, "float"))
+    return search.Search(
+        source=source,
+        columns=tuple(
+            (each, ranks[each] if each in ranks else column(each), types[each]) for each in shown
+        ),
+        conditions=tuple(conditions),
+        order=tuple(_order(data_dict.get("sort"), types, ranks)),
+        limit=int(data_dict.get("limit", 100)),
+        offset=int(data_dict.get("offset") or 0),
+        distinct=bool(data_dict.get("distinct")),
+        records_format=data_dict.get("records_format", "objects"),
+        names=names,
+    )
+
+
+def _text_search(
+    data_dict: Mapping[str, Any],
+    types: Mapping[str, str],
+    conditions: list[Any],
+    names: ParameterNames,
+    dialect: Any,
+) -> dict[str, Any]:
+    """Add the conditions of `q` and `full_text`; the rank columns, by name."""
+    q, full_text = data_dict.get("q"), data_dict.get("full_text")
+    plain = bool(data_dict.get("plain", True))
+    language = data_dict.get("language") or config.text_search_language()
+    row = [(name, type) for name, type in types.items() if name != ID]
+    ranks: dict[str, Any] = {}
+
+    def whole_row(text: str) -> None:
+        terms = fulltext.parse(text, language=language, plain=plain)
+        conditions.append(fulltext.condition(terms, row, dialect, names))
+        ranks["rank"] = fulltext.rank(terms, row, dialect, names)
+
+    if full_text:
+        whole_row(full_text)
+    elif isinstance(q, str) and q:
+        whole_row(q)
+    if isinstance(q, dict):
+        for name, text in q.items():
+            if name not in types:
+                continue
+            terms = fulltext.parse(text, language=language, plain=plain)
+            field = [(name, types[name])]
+            if types[name] not in config.indexed_text_types():
+                conditions.append(fulltext.condition(terms, row, dialect, names))
+            conditions.append(fulltext.condition(terms, field, dialect, names, whole_row=False))
+            ranks[f"rank {name}"] = fulltext.rank(terms, field, dialect, names, whole_row=False)
+    return ranks
+
+
+def _conditions(operations: Any, types: Mapping[str, str], names: ParameterNames) -> list[Any]:
+    if not operations:
+        return []
+    found = filters.condition(operations, types, names, parameter)
+    return [] if found is None else [found]
+
+
+# What the stock backend takes out of a request before it looks for what nobody understands.
+_UNDERSTOOD = (
+    "connection_url",
+    "resource_id",
+    "id",
+    "include_total",
+    "records_format",
+    "include_records",
+    "include_deleted_records",
+    "calculate_record_count",
+    "include_next_page",
+)
+
+
+def _validate(context: Any, data_dict: dict[str, Any], types: Mapping[str, str]) -> Any:
+    """Parse the filters, and let plugins say what they understand; the parsed filters.
+
+    :raises InvalidRequest: something is left that nobody understands
+    """
+    left = copy.deepcopy(data_dict)
+    operations = None
+    if "filters" in data_dict:
+        operations = parse_query_filters(data_dict["filters"], {"fields": types})
+    if "fields" in left:
+        left["fields"] = helpers.get_list(left["fields"])
+    if "sort" in left:
+        left["sort"] = helpers.get_list(left["sort"], False)
+    if operations:
+        left["filters"] = dict(_flattened(operations))
+        data_dict["filterops"] = operations  # stock shows it in its answer
+    for plugin in plugins.PluginImplementations(interfaces.IDatastore):
+        left = plugin.datastore_validate(context, left, dict(types))
+    for key in _UNDERSTOOD:
+        left.pop(key, None)
+    for key, values in left.items():
+        if not values:
+            continue
+        value = values
+        if isinstance(values, (list, tuple)):
+            value = values[0]
+        elif isinstance(values, dict):
+            value = next(iter(values))
+        raise InvalidRequest(key, f'invalid value "{value}"')
+    return operations
+
+
+def _flattened(operation: Any) -> Iterable[tuple[str, Any]]:
+    if operation.op in ("$and", "$or"):
+        for each in operation.value:
+            yield from _flattened(each)
+    else:
+        yield operation.field, operation.value
+
+
+def _plugin_fragments(
+    context: Any, data_dict: dict[str, Any], types: Mapping[str, str]
+) -> Iterator[tuple[Any, Any]]:
+    """Each plugin and the conditions that it adds to a search."""
+    for plugin in plugins.PluginImplementations(interfaces.IDatastore):
+        query_dict = {
+            "select": [],
+            "sort": [],
+            "where": [],
+            "ts_query": "",
+            "limit": data_dict.get("limit", 100),
+            "offset": data_dict.get("offset", 0),
+            "distinct": data_dict.get("distinct", False),
+        }
+        query_dict = plugin.datastore_search(context, data_dict, dict(types), query_dict)
+        for part in ("select", "sort"):
+            if query_dict.get(part):
+                raise InvalidRequest(
+                    "query",
+                    f"Plugin {plugin.name} adds to {part}; this backend takes only where.",
+                )
+        yield plugin, query_dict.get("where", [])
+
+
+def _fragments(plugin: Any, where: Sequence[Any], names: ParameterNames) -> list[Any]:
+    return [
+        fragments.condition(each[0], each[1] if len(each) > 1 else {}, names, plugin.name)
+        for each in where
+    ]
+
+
+def _shown_fields(
+    fields: Sequence[str] | None,
+    types: Mapping[str, str],
+    ranks: Mapping[str, Any],
+    full_text: bool,
+) -> list[str]:
+    """Which columns the records have, in order: the stock backend's rule, odd as it is."""
+    everything = [*types, *ranks]
+    if not fields:
+        return everything
+    if not full_text:
+        return list(fields)
+    if "rank" not in fields:
+        everything.remove("rank")
+    return everything + [field for field in fields if field not in everything]
+
+
+def _order(sort: Any, types: Mapping[str, str], ranks: Mapping[str, Any]) -> list[search.Order]:
+    if not sort:
+        return [search.Order(rank, descending=True) for rank in ranks.values()]
+    order = []
+    for clause in helpers.get_list(sort, False) or []:
+        parsed = _parse_sort_clause(clause, types)
+        if not parsed:
+            continue
+        field, how = parsed
+        nulls_first = None
+        if "nulls" in how:
+            nulls_first = "first" in how
+        order.append(search.Order(column(field), how.startswith("desc"), nulls_first, field))
+    return order
+
+
+def _formatted(rows: Any, request: search.Search, with_id: bool, lazy: bool) -> Any:
+    if request.records_format in ("csv", "tsv"):
+        columns = rows.columns[:-1] if with_id else rows.columns
+        delimiter = "," if request.records_format == "csv" else "\t"
+        return formats.delimited([each.combine_chunks() for each in columns], delimiter)
+    if not rows.num_rows:
+        return []
+    text = formats.json_list([rows.column(0)])
+    # The API's view writes the text as it is; everybody else wants values.
+    return LazyJSONObject(text) if lazy else formats.parse_json(text)

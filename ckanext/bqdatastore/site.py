@@ -1,0 +1,95 @@
+"""What the settings of a site name, made once per process: its engine, its locks, its triggers.
+
+CKAN makes a backend object at every plugin update and now and then between; engines and their
+connections belong to the process, not to the object.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ckan import model
+
+from . import config
+from .engines import registry
+from .engines.base import Capability, Engine, EngineSettings
+from .locking import TableLocks
+from .model.errors import InvalidRequest, Misconfigured
+from .triggers.database import TriggerDatabase
+
+_CATALOG_LOCK = "catalog"
+
+_engines: dict[tuple[str, EngineSettings], Engine] = {}
+_engines_lock = threading.Lock()
+
+
+def engine_of_site() -> Engine:
+    """The engine that the settings name, made once per process.
+
+    :raises Misconfigured: it cannot be made or reached; one sentence names the setting and the mend
+    """
+    scheme, settings = config.scheme(), config.engine_settings()
+    with _engines_lock:
+        engine = _engines.get((scheme, settings))
+        if engine is None:
+            try:
+                engine = registry.load(scheme)(settings)
+            except ModuleNotFoundError as error:
+                raise Misconfigured(
+                    f"{config.WRITE_URL}: the {scheme} engine needs the Python package "
+                    f"{error.name}: pip install 'ckanext-bqdatastore[{scheme}]'."
+                ) from None
+            engine.open()
+            _engines[scheme, settings] = engine
+        return engine
+
+
+def opened_engines() -> list[Engine]:
+    """The engines that this process has made so far."""
+    return list(_engines.values())
+
+
+def close_engines() -> None:
+    """Let go of every connection of this process; what is needed again is opened again."""
+    for engine in opened_engines():
+        engine.close()
+
+
+@contextmanager
+def turn(name: str) -> Iterator[None]:
+    """The table's turn to be written, or the whole catalog's where it takes one writer at a time.
+
+    :raises EngineUnavailable: others kept their turn for longer than the lock timeout
+    """
+    if Capability.SINGLE_WRITER in engine_of_site().capabilities:
+        name = _CATALOG_LOCK
+    locks = TableLocks(model.meta.engine, config.site_id(), config.lock_timeout())
+    with locks.hold(name):
+        yield
+
+
+def trigger_database() -> TriggerDatabase:
+    """Where the site's trigger functions run.
+
+    :raises InvalidRequest: nowhere; names the setting
+    """
+    url = config.trigger_url()
+    if not url:
+        raise InvalidRequest(
+            "triggers",
+            f"Trigger functions run in PostgreSQL: set {config.TRIGGER_URL} to a database for "
+            "them.",
+        )
+    return TriggerDatabase(url, config.statement_timeout())
+
+
+def _begin_anew() -> None:
+    """A forked child must not wait for a lock that a thread of its parent held."""
+    global _engines_lock
+    _engines_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

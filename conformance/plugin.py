@@ -51,9 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def wipe_datastore() -> None:
     """Drop every table through the backend, and every trigger function."""
-    from ckanext.bqdatastore.site import opened_engines
+    from ckanext.bqdatastore.site import opened_engine
 
-    for engine in opened_engines():
+    engine = opened_engine()
+    if engine is not None:
         for name in engine.tables():
             engine.drop(name)
     with psycopg2.connect(os.environ["CKAN_BQDATASTORE_TRIGGER_URL"]) as connection:

@@ -27,7 +27,7 @@ from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteRes
 from .query import guard
 from .records import formats
 from .records.batches import rows_to_write
-from .site import close_engines, engine_of_site, trigger_database, turn
+from .site import close_engine, engine_of_site, trigger_database, turn
 from .triggers.writes import rows_through_triggers, run_triggers
 
 
@@ -52,7 +52,7 @@ class AnalyticsBackend(DatastoreBackend):
         return config
 
     def before_fork(self) -> None:
-        close_engines()
+        close_engine()
 
     # Writing
 

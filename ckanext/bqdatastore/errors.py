@@ -12,6 +12,7 @@ from .model.errors import (
     NotPermitted,
     QueryFailed,
     QueryTimeout,
+    TableBusy,
     TableNotFound,
 )
 
@@ -36,6 +37,8 @@ def as_ckan(
         if fault.key == "message":  # a fault of the request as a whole: CKAN shows bare text
             raise tk.ValidationError(fault.messages[0]) from None
         raise tk.ValidationError({fault.key: fault.messages, **fault.details}) from None
+    except TableBusy as fault:
+        raise tk.ValidationError({"resource_id": [str(fault)]}) from None
     except NotPermitted as fault:
         raise tk.NotAuthorized(str(fault)) from None
     except TableNotFound as fault:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine as Database
 
-from .model.errors import EngineUnavailable
+from .model.errors import TableBusy
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class TableLocks:
     def hold(self, name: str) -> Iterator[None]:
         """Wait for the turn and keep it.
 
-        :raises EngineUnavailable: another writer kept its turn for longer than the timeout
+        :raises TableBusy: another writer kept its turn for longer than the timeout
         """
         connection = self._taken(name)
         try:
@@ -85,8 +85,8 @@ class TableLocks:
             raise
         return connection
 
-    def _too_late(self, name: str) -> EngineUnavailable:
-        return EngineUnavailable(
+    def _too_late(self, name: str) -> TableBusy:
+        return TableBusy(
             f'Other writes to "{name}" have taken longer than {self._timeout:g} seconds; '
             "try again later."
         )

@@ -19,7 +19,6 @@ from .model.errors import Misconfigured
 @tk.blanket.config_declarations
 @tk.blanket.cli
 @tk.blanket.actions
-@tk.blanket.blueprints
 @tk.blanket.validators
 class BqDatastorePlugin(plugins.SingletonPlugin):
     """CKAN's DataStore in an analytics engine, behind the same action API."""

@@ -22,47 +22,50 @@ from .triggers.database import TriggerDatabase
 
 _CATALOG_LOCK = "catalog"
 
-_engines: dict[tuple[str, EngineSettings], Engine] = {}
-_engines_lock = threading.Lock()
+_made: tuple[tuple[str, EngineSettings], Engine] | None = None
+_lock = threading.Lock()
 
 
 def engine_of_site() -> Engine:
-    """The engine that the settings name, made once per process.
+    """The engine that the settings name, made once per process and anew when they change.
 
     :raises Misconfigured: it cannot be made or reached; one sentence names the setting and the mend
     """
-    scheme, settings = config.scheme(), config.engine_settings()
-    with _engines_lock:
-        engine = _engines.get((scheme, settings))
-        if engine is None:
-            try:
-                engine = registry.load(scheme)(settings)
-            except ModuleNotFoundError as error:
-                raise Misconfigured(
-                    f"{config.WRITE_URL}: the {scheme} engine needs the Python package "
-                    f"{error.name}: pip install 'ckanext-bqdatastore[{scheme}]'."
-                ) from None
-            engine.open()
-            _engines[scheme, settings] = engine
+    global _made
+    wanted = scheme, settings = config.scheme(), config.engine_settings()
+    with _lock:
+        if _made is not None and _made[0] == wanted:
+            return _made[1]
+        try:
+            engine = registry.load(scheme)(settings)
+        except ModuleNotFoundError as error:
+            raise Misconfigured(
+                f"{config.WRITE_URL}: the {scheme} engine needs the Python package "
+                f"{error.name}: pip install 'ckanext-bqdatastore[{scheme}]'."
+            ) from None
+        engine.open()
+        if _made is not None:
+            _made[1].close()
+        _made = wanted, engine
         return engine
 
 
-def opened_engines() -> list[Engine]:
-    """The engines that this process has made so far."""
-    return list(_engines.values())
+def opened_engine() -> Engine | None:
+    """The engine of this process, if it has made one."""
+    return _made[1] if _made else None
 
 
-def close_engines() -> None:
+def close_engine() -> None:
     """Let go of every connection of this process; what is needed again is opened again."""
-    for engine in opened_engines():
-        engine.close()
+    if _made is not None:
+        _made[1].close()
 
 
 @contextmanager
 def turn(name: str) -> Iterator[None]:
     """The table's turn to be written, or the whole catalog's where it takes one writer at a time.
 
-    :raises EngineUnavailable: others kept their turn for longer than the lock timeout
+    :raises TableBusy: others kept their turn for longer than the lock timeout
     """
     if Capability.SINGLE_WRITER in engine_of_site().capabilities:
         name = _CATALOG_LOCK
@@ -88,8 +91,8 @@ def trigger_database() -> TriggerDatabase:
 
 def _begin_anew() -> None:
     """A forked child must not wait for a lock that a thread of its parent held."""
-    global _engines_lock
-    _engines_lock = threading.Lock()
+    global _lock
+    _lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_begin_anew)

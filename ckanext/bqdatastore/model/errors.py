@@ -127,3 +127,7 @@ class Misconfigured(DatastoreFault):
 
 class EngineUnavailable(DatastoreFault):
     """The engine cannot be reached or has failed; nothing was written."""
+
+
+class TableBusy(EngineUnavailable):
+    """Others kept their turn to write for too long; nothing was written. The text is for callers."""

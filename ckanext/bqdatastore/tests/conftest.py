@@ -7,9 +7,10 @@ import pytest
 
 @pytest.fixture
 def clean_tables(clean_db: None, clean_index: None) -> None:
-    """An empty CKAN, and no tables in any DataStore engine that this process has opened."""
-    from ckanext.bqdatastore.site import opened_engines
+    """An empty CKAN, and no tables in the DataStore engine of this process."""
+    from ckanext.bqdatastore.site import opened_engine
 
-    for engine in opened_engines():
+    engine = opened_engine()
+    if engine is not None:
         for name in engine.tables():
             engine.drop(name)

@@ -130,4 +130,4 @@ class EngineUnavailable(DatastoreFault):
 
 
 class TableBusy(EngineUnavailable):
-    """Others kept their turn to write for too long; nothing was written. The text is for callers."""
+    """Others kept their turn to write too long; nothing was written. The text is for callers."""

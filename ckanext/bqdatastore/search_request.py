@@ -100,7 +100,8 @@ def _search(
     return search.Search(
         source=source,
         columns=tuple(
-            (each, ranks[each] if each in ranks else column(each), types[each]) for each in shown
+            (each, ranks[each], "float4") if each in ranks else (each, column(each), types[each])
+            for each in shown
         ),
         conditions=tuple(conditions),
         order=tuple(_order(data_dict.get("sort"), types, ranks)),

@@ -213,7 +213,7 @@ class DuckLakeEngine(Engine):
         predicate: sge.Expr | None = None
         values: Mapping[str, object] = {}
         if deletion.predicate is not None:
-            predicate = self._located(deletion.predicate.tree)
+            predicate = self._located(deletion.predicate.tree, entry.columns)
             values = _values(deletion.predicate)
         returned = None
         with self._transaction() as cursor:
@@ -271,22 +271,27 @@ class DuckLakeEngine(Engine):
             stack.pop_all()
         return RecordStream(reader.schema, self._batches(lease, reader, limit))
 
-    def _located(self, tree: sge.Expr) -> sge.Expr:
-        """The tree with the lake's names of tables and columns in place of the API's."""
+    def _located(self, tree: sge.Expr, own: Mapping[str, str] | None = None) -> sge.Expr:
+        """The tree with the lake's names of tables and columns in place of the API's.
+
+        :param own: field ids to stored names where the tree is a condition without its table
+        """
         tree = tree.copy()
-        renamed: dict[str, str] = {}
+        stored: dict[str, Mapping[str, str]] = {}
         for table in tree.find_all(sge.Table):
             if table.db != RESOURCES:
                 continue
             entry = self._catalog.entry(table.name)
             if entry is not None:
-                renamed.update((a, b) for a, b in entry.columns.items() if a != b)
+                stored[table.alias_or_name] = entry.columns
             table.set("db", sge.to_identifier(SCHEMA))
             table.set("catalog", sge.to_identifier(LAKE))
-        if renamed:
+        known = [*stored.values(), own or {}]
+        if any(name != each for columns in known for name, each in columns.items()):
             for each in tree.find_all(sge.Column):
-                if each.name in renamed:
-                    each.this.replace(sge.to_identifier(renamed[each.name], quoted=True))
+                columns = stored.get(each.table or _only_source(each), own or {})
+                name = columns.get(each.name, each.name)
+                each.this.replace(sge.to_identifier(name, quoted=True))
         return tree
 
     # Files
@@ -425,6 +430,13 @@ class _TimeLimit:
             if self._timer is not None:
                 self._passed = True
                 self._cursor.interrupt()
+
+
+def _only_source(column: sge.Column) -> str:
+    """The name of the one table of the select that a column without a table's name is in."""
+    select = column.find_ancestor(sge.Select)
+    source = select.args.get("from_") if select else None
+    return source.this.alias_or_name if source and isinstance(source.this, sge.Table) else ""
 
 
 def _values(query: Query) -> Mapping[str, object]:

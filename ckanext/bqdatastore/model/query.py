@@ -84,3 +84,34 @@ def table(name: str) -> sge.Table:
         this=sge.to_identifier(name, quoted=True),
         db=sge.to_identifier(RESOURCES, quoted=True),
     )
+
+
+WHOLE = (
+    sge.Column,
+    sge.Literal,
+    sge.Boolean,
+    sge.Null,
+    sge.Cast,
+    sge.Anonymous,
+    sge.Paren,
+    sge.Subquery,
+    sge.Coalesce,
+    sge.Nullif,
+    sge.Greatest,
+    sge.Least,
+    sge.CurrentDate,
+    sge.Array,
+    sge.Filter,
+    sge.WithinGroup,
+    sge.Window,
+    sge.Tuple,
+    sge.Exists,
+    sge.Any,
+    sge.All,
+)
+"""Kinds of expressions that no operator beside them can take apart."""
+
+
+def operand(tree: sge.Expr) -> sge.Expr:
+    """`tree` in brackets where an operator beside it could take it apart."""
+    return tree if isinstance(tree, WHOLE) else sge.Paren(this=tree)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ..base import Column
-from .fulltext import DuckDBFullText
+from .fulltext import DuckDBFullText, call
 from .translate import translate
 from .types import stored_type
 
@@ -16,16 +16,6 @@ _FLOATS = frozenset(["float4", "float8"])
 
 # PostgreSQL writes a float8 with an exponent from here on.
 _PLAIN_FLOAT_LIMIT = 1e15
-
-
-def _call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:
-    return sge.Anonymous(
-        this=name,
-        expressions=[
-            sge.Literal.string(argument) if isinstance(argument, str) else argument
-            for argument in arguments
-        ],
-    )
 
 
 def _varchar(value: sge.Expr) -> sge.Cast:
@@ -47,11 +37,11 @@ class DuckLakeDialect(DuckDBFullText):
         arguments: list[sge.Expr] = []
         for name, value, type in columns:
             arguments += [sge.Literal.string(name), self._json(value, type)]
-        return _varchar(_call("json_object", *arguments))
+        return _varchar(call("json_object", *arguments))
 
     def json_array(self, columns: Sequence[Column]) -> sge.Expr:
         return _varchar(
-            _call("json_array", *(self._json(value, type) for _, value, type in columns))
+            call("json_array", *(self._json(value, type) for _, value, type in columns))
         )
 
     def copy_text(self, value: sge.Expr, type: str) -> sge.Expr:
@@ -67,13 +57,13 @@ class DuckLakeDialect(DuckDBFullText):
         if type == "numeric":
             return self._numeric_text(value)
         if type == "timestamp":
-            return _call("strftime", value, self._timestamp_format)
+            return call("strftime", value, self._timestamp_format)
         if type == "nested":
             return sge.func("coalesce", value, sge.Literal.string("null"))
         if type.startswith("_"):
             return sge.func(
                 "coalesce",
-                _varchar(_call("to_json", self._element_json(value, type))),
+                _varchar(call("to_json", self._element_json(value, type))),
                 sge.Literal.string("null"),
             )
         return _varchar(value)
@@ -96,7 +86,7 @@ class DuckLakeDialect(DuckDBFullText):
         if type in _FLOATS:
             return self._float_json(value, type)
         if type == "timestamp":
-            return _call("strftime", value, self._timestamp_format)
+            return call("strftime", value, self._timestamp_format)
         if type.startswith("_"):
             return self._element_json(value, type)
         if type == "timestamptz":
@@ -122,7 +112,7 @@ class DuckLakeDialect(DuckDBFullText):
             )
         else:
             body = self._json(element, element_type)
-        return _call(
+        return call(
             "list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")])
         )
 
@@ -142,20 +132,20 @@ class DuckLakeDialect(DuckDBFullText):
         return sge.Case(
             ifs=[
                 sge.If(
-                    this=_call("isfinite", value.copy()),
-                    true=_call("to_json", number.copy()),
+                    this=call("isfinite", value.copy()),
+                    true=call("to_json", number.copy()),
                 ),
                 sge.If(
                     this=sge.not_(value.copy().is_(sge.null())),
-                    true=_call("to_json", self._float_text(value)),
+                    true=call("to_json", self._float_text(value)),
                 ),
             ]
         )
 
     def _float_text(self, value: sge.Expr) -> sge.Expr:
         whole = sge.and_(
-            sge.EQ(this=_call("trunc", value.copy()), expression=value.copy()),
-            sge.LT(this=_call("abs", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+            sge.EQ(this=call("trunc", value.copy()), expression=value.copy()),
+            sge.LT(this=call("abs", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
         )
         named = [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")]
         text = _varchar(value.copy())
@@ -179,8 +169,8 @@ class DuckLakeDialect(DuckDBFullText):
     def _numeric_text(self, value: sge.Expr) -> sge.Expr:
         # The scale is that of the column's widest value: zeros at the end are not the value's.
         text = _varchar(value)
-        shortened = _call("rtrim", _call("rtrim", text, "0"), ".")
+        shortened = call("rtrim", call("rtrim", text, "0"), ".")
         return sge.Case(
-            ifs=[sge.If(this=_call("contains", text.copy(), "."), true=shortened)],
+            ifs=[sge.If(this=call("contains", text.copy(), "."), true=shortened)],
             default=text.copy(),
         )

@@ -72,19 +72,19 @@ class DuckDBFullText:
             # A composite of two: the value, and a text that is always empty.
             return _joined_text('{"json":', value, ',"extra":""}') if in_row else value
         if type in ("float4", "float8"):
-            text = _call("regexp_replace", _text(value), r"\.0$", "")
-            return _call("replace", _call("lower", text), "inf", "infinity")
+            text = call("regexp_replace", _text(value), r"\.0$", "")
+            return call("replace", call("lower", text), "inf", "infinity")
         if type == "numeric":
             # The column's scale is that of its widest value: zeros at the end are not the value's.
-            return _call("regexp_replace", _text(value), r"\.0*$|(\.[0-9]*[1-9])0+$", r"\1")
+            return call("regexp_replace", _text(value), r"\.0*$|(\.[0-9]*[1-9])0+$", r"\1")
         if type == "timestamp" and in_row:
-            return _call("replace", _text(value), " ", "T")
+            return call("replace", _text(value), " ", "T")
         if type == "timestamptz" and in_row:
-            return _joined_text("", _call("replace", _text(value), " ", "T"), ":00")
+            return _joined_text("", call("replace", _text(value), " ", "T"), ":00")
         if type.startswith("_"):
             if in_row:
-                return _text(_call("to_json", value))
-            return _joined_text("{", _call("array_to_string", value, ","), "}")
+                return _text(call("to_json", value))
+            return _joined_text("{", call("array_to_string", value, ","), "}")
         return _text(value)
 
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
@@ -92,30 +92,30 @@ class DuckDBFullText:
 
     def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         start = _start(lexeme)
-        return None if start is None else _call("contains", _call("lower", text), start)
+        return None if start is None else call("contains", call("lower", text), start)
 
     def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
         pattern = grammar.compound if lexeme.stemmer is None else grammar.word_compound
-        return _matches(_call("lower", text), pattern)
+        return _matches(call("lower", text), pattern)
 
     def full_text_runs(self, text: sge.Expr, grammar: Grammar) -> sge.Expr:
-        return _call("regexp_extract_all", _call("lower", text), grammar.run)
+        return call("regexp_extract_all", call("lower", text), grammar.run)
 
     def full_text_tokens(
         self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool
     ) -> sge.Expr:
-        lower = _call("lower", text)
-        matches: sge.Expr = _call("regexp_extract_all", lower.copy(), token)
+        lower = call("lower", text)
+        matches: sge.Expr = call("regexp_extract_all", lower.copy(), token)
         if counted:
             matches = _filter(
                 matches, lambda match: sge.not_(_matches(match, grammar.no_token)), "_match"
             )
 
         def expanded(match: sge.Expr) -> sge.Expr:
-            host = _call("split_part", match.copy(), "/", sge.Literal.number(1))
-            path = _call("substr", match.copy(), _plus(_call("length", host.copy()), 1))
-            joined = _call("rtrim", match.copy(), "-")
-            parts = _call("string_split", joined.copy(), "-")
+            host = call("split_part", match.copy(), "/", sge.Literal.number(1))
+            path = call("substr", match.copy(), _plus(call("length", host.copy()), 1))
+            joined = call("rtrim", match.copy(), "-")
+            parts = call("string_split", joined.copy(), "-")
             return sge.Case(
                 ifs=[
                     sge.If(
@@ -123,14 +123,14 @@ class DuckDBFullText:
                     ),
                     sge.If(
                         this=sge.and_(
-                            _call("contains", match.copy(), "-"),
+                            call("contains", match.copy(), "-"),
                             sge.not_(_matches(match, grammar.undivided)),
                         ),
-                        true=_call("list_prepend", joined, parts),
+                        true=call("list_prepend", joined, parts),
                     ),
                     sge.If(
                         this=_matches(match, grammar.signed_version),
-                        true=_list(_call("ltrim", match.copy(), "-+")),
+                        true=_list(call("ltrim", match.copy(), "-+")),
                     ),
                 ],
                 default=_list(match.copy()),
@@ -140,22 +140,22 @@ class DuckDBFullText:
             ifs=[
                 sge.If(
                     this=_matches(lower, grammar.compound),
-                    true=_call("flatten", _transform(matches, expanded, "_match")),
+                    true=call("flatten", _transform(matches, expanded, "_match")),
                 )
             ],
-            default=_call("regexp_extract_all", lower.copy(), grammar.run),
+            default=call("regexp_extract_all", lower.copy(), grammar.run),
         )
 
     def full_text_contains(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         if lexeme.prefix or lexeme.stop_words:
             return sge.GT(this=self.full_text_count(tokens, lexeme), expression=_number(0))
         if lexeme.stemmer is None:
-            return _call("list_has_any", tokens, _list(*(each.copy() for each in lexeme.spellings)))
+            return call("list_has_any", tokens, _list(*(each.copy() for each in lexeme.spellings)))
         stems = _transform(tokens, functools.partial(_stem_of_token, lexeme=lexeme), "_token")
-        return _call("list_contains", stems, lexeme.value.copy())
+        return call("list_contains", stems, lexeme.value.copy())
 
     def full_text_count(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
-        return _call("len", _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token"))
+        return call("len", _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token"))
 
     def full_text_positions(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         fits = _fits(sge.column("_token"), lexeme)
@@ -164,31 +164,31 @@ class DuckDBFullText:
             expressions=[sge.to_identifier("_token"), sge.to_identifier("_place")],
         )
         return _filter(
-            _call("list_transform", tokens, places),
+            call("list_transform", tokens, places),
             lambda place: sge.not_(place.is_(sge.null())),
             "_place",
         )
 
     def full_text_document(self, texts: Sequence[sge.Expr]) -> sge.Expr:
-        return _call("concat_ws", " ", *texts)
+        return call("concat_ws", " ", *texts)
 
     def full_text_blanks(self, value: sge.Expr, number: int) -> sge.Expr:
         blanks = _list(*(sge.Literal.string("") for _ in range(number)))
         return sge.Case(ifs=[sge.If(this=value.is_(sge.null()), true=_list())], default=blanks)
 
     def full_text_joined(self, lists: Sequence[sge.Expr]) -> sge.Expr:
-        return _call("flatten", _list(*lists))
+        return call("flatten", _list(*lists))
 
     def full_text_date_part(self, value: sge.Expr, part: str) -> sge.Expr:
-        number = _call(part, value)
+        number = call(part, value)
         if part != "second":
             return number
-        fraction = sge.Mod(this=_call("microsecond", value.copy()), expression=_number(1_000_000))
+        fraction = sge.Mod(this=call("microsecond", value.copy()), expression=_number(1_000_000))
         whole = sge.EQ(this=fraction, expression=_number(0))
         return sge.Case(ifs=[sge.If(this=whole, true=number)])
 
     def full_text_with(self, value: sge.Expr, body: Body) -> sge.Expr:
-        return _call("list_extract", _transform(_list(value), body, "_value"), _number(1))
+        return call("list_extract", _transform(_list(value), body, "_value"), _number(1))
 
     def full_text_no_positions(self) -> sge.Expr:
         return sge.cast(_list(), "BIGINT[]", dialect="duckdb")
@@ -197,23 +197,23 @@ class DuckDBFullText:
         return _transform(positions, lambda place: _plus(place, distance), "_place")
 
     def full_text_union(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
-        return _call("list_concat", a, b)
+        return call("list_concat", a, b)
 
     def full_text_intersection(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
-        return _call("list_intersect", a, b)
+        return call("list_intersect", a, b)
 
     def full_text_difference(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
-        return _filter(a, lambda place: sge.not_(_call("list_contains", b.copy(), place)), "_kept")
+        return _filter(a, lambda place: sge.not_(call("list_contains", b.copy(), place)), "_kept")
 
     def full_text_not_empty(self, positions: sge.Expr) -> sge.Expr:
-        return sge.GT(this=_call("len", positions), expression=_number(0))
+        return sge.GT(this=call("len", positions), expression=_number(0))
 
     def full_text_weight(self, count: sge.Expr) -> sge.Expr:
         few = [
             sge.If(this=_number(n), true=_double(sum(1 / each**2 for each in range(1, n + 1))))
             for n in range(3)
         ]
-        limited = _call("least", count.copy(), _number(_MOST_POSITIONS))
+        limited = call("least", count.copy(), _number(_MOST_POSITIONS))
         return sge.Case(this=count, ifs=few, default=_sum_of_squares(limited))
 
     def full_text_prefix_weight(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
@@ -224,10 +224,10 @@ class DuckDBFullText:
                     lambda other: sge.EQ(this=other, expression=one.copy()),
                     "_other",
                 )
-                return _sum_of_squares(_call("len", same))
+                return _sum_of_squares(call("len", same))
 
-            each = _transform(_call("list_distinct", lexemes.copy()), of_one, "_lexeme")
-            return sge.func("coalesce", _call("list_sum", each), _double(0.0))
+            each = _transform(call("list_distinct", lexemes.copy()), of_one, "_lexeme")
+            return sge.func("coalesce", call("list_sum", each), _double(0.0))
 
         found = _filter(tokens, functools.partial(_fits, lexeme=lexeme), "_token")
         if lexeme.stemmer is not None:
@@ -239,16 +239,16 @@ class DuckDBFullText:
         """One less the product, over all pairs of places, of one less the pair's weight."""
 
         def miss(left: sge.Expr, right: sge.Expr) -> sge.Expr:
-            distance = _call("abs", sge.Sub(this=left, expression=right))
+            distance = call("abs", sge.Sub(this=left, expression=right))
             # `word_distance` of tsrank.c; the root of both words' weights (0.1 each) and of it.
             slope = sge.Sub(
                 this=sge.Div(this=distance.copy(), expression=_double(1.5)), expression=_number(2)
             )
             curve = sge.Add(
                 this=_double(1.005),
-                expression=sge.Mul(this=_double(0.05), expression=_call("exp", slope)),
+                expression=sge.Mul(this=_double(0.05), expression=call("exp", slope)),
             )
-            near = sge.Div(this=_double(0.1), expression=_call("sqrt", curve))
+            near = sge.Div(this=_double(0.1), expression=call("sqrt", curve))
             return sge.Case(
                 ifs=[
                     sge.If(this=sge.EQ(this=distance.copy(), expression=_number(0)), true=_one()),
@@ -258,7 +258,7 @@ class DuckDBFullText:
             )
 
         def misses(left: sge.Expr, right: sge.Expr) -> sge.Expr:
-            return _call(
+            return call(
                 "flatten",
                 _transform(
                     left.copy(),
@@ -271,14 +271,14 @@ class DuckDBFullText:
 
         def of_all(lists: sge.Expr) -> sge.Expr:
             places = [
-                _call("list_extract", lists.copy(), _number(number + 1))
+                call("list_extract", lists.copy(), _number(number + 1))
                 for number in range(len(positions))
             ]
             pairs = itertools.combinations(places, 2)
             return sge.Sub(
                 this=_one(),
-                expression=_call(
-                    "list_product", _call("flatten", _list(*(misses(*pair) for pair in pairs)))
+                expression=call(
+                    "list_product", call("flatten", _list(*(misses(*pair) for pair in pairs)))
                 ),
             )
 
@@ -289,12 +289,12 @@ def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
     """Whether a token has the lexeme."""
     if lexeme.stemmer is None:
         if lexeme.prefix:
-            return _call("starts_with", token, lexeme.value.copy())
+            return call("starts_with", token, lexeme.value.copy())
         return sge.In(this=token, expressions=[each.copy() for each in lexeme.spellings])
     stem = _stem_of_token(token.copy(), lexeme)
     same: sge.Expr = sge.EQ(this=stem.copy(), expression=lexeme.value.copy())
     if lexeme.prefix:
-        same = _call("starts_with", stem, lexeme.value.copy())
+        same = call("starts_with", stem, lexeme.value.copy())
     if not lexeme.stop_words:
         return same
     stopped = sge.In(this=token, expressions=[each.copy() for each in lexeme.stop_words])
@@ -306,7 +306,7 @@ def _start(lexeme: Lexeme) -> sge.Expr | None:
     if lexeme.stemmer is None:
         return lexeme.value.copy()
     if lexeme.stemmer == "english":
-        return _call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
+        return call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
     return None
 
 
@@ -317,10 +317,10 @@ def _stem_of_token(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
     start = _start(lexeme)
     if start is None:
         return stem
-    return sge.Case(ifs=[sge.If(this=_call("starts_with", token, start), true=stem)])
+    return sge.Case(ifs=[sge.If(this=call("starts_with", token, start), true=stem)])
 
 
-def _call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:
+def call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:
     return sge.Anonymous(
         this=name,
         expressions=[
@@ -335,7 +335,7 @@ def _transform(
     body: Body,
     variable: str,
 ) -> sge.Expr:
-    return _call("list_transform", values, _lambda(body, variable))
+    return call("list_transform", values, _lambda(body, variable))
 
 
 def _filter(
@@ -343,7 +343,7 @@ def _filter(
     body: Body,
     variable: str,
 ) -> sge.Expr:
-    return _call("list_filter", values, _lambda(body, variable))
+    return call("list_filter", values, _lambda(body, variable))
 
 
 def _lambda(body: Body, variable: str) -> sge.Lambda:
@@ -355,11 +355,11 @@ def _lambda(body: Body, variable: str) -> sge.Lambda:
 
 
 def _stem(word: sge.Expr, language: str) -> sge.Expr:
-    return _call("stem", word, language)
+    return call("stem", word, language)
 
 
 def _matches(text: sge.Expr, pattern: str) -> sge.Expr:
-    return _call("regexp_matches", text.copy(), pattern)
+    return call("regexp_matches", text.copy(), pattern)
 
 
 def _text(value: sge.Expr) -> sge.Expr:
@@ -395,10 +395,10 @@ def _one() -> sge.Expr:
 def _sum_of_squares(count: sge.Expr) -> sge.Expr:
     """`1/1 + 1/4 + ... + 1/count^2`"""
     terms = _transform(
-        _call("range", _number(1), _plus(count, 1)),
+        call("range", _number(1), _plus(count, 1)),
         lambda place: sge.Div(
             this=_one(), expression=sge.paren(sge.Mul(this=place, expression=place.copy()))
         ),
         "_term",
     )
-    return sge.func("coalesce", _call("list_sum", terms), _double(0.0))
+    return sge.func("coalesce", call("list_sum", terms), _double(0.0))

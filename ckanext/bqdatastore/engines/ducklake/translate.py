@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import sqlglot.expressions as sge
 
+from ...model.query import WHOLE, operand
 from .translation import literals
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
@@ -20,7 +21,6 @@ from .translation.pattern_functions import matches
 from .translation.terms import (
     INTEGERS,
     JSONS,
-    WHOLE,
     Expression,
     cast,
     constant,
@@ -29,7 +29,6 @@ from .translation.terms import (
     is_null,
     kind,
     op,
-    operand,
     text_of,
     unsupported,
     when,

@@ -14,6 +14,7 @@ from pglast import ast, enums
 from pglast.enums import A_Expr_Kind, BoolExprType, BoolTestType, CoercionForm, GroupingSetKind
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
+from ckanext.bqdatastore.model.query import operand
 
 from . import statements
 from .nodes import fields, identifier, refused
@@ -73,36 +74,6 @@ def expression(node: Any) -> sge.Expr:
 def call(name: str, *arguments: sge.Expr) -> sge.Anonymous:
     """A call of the function that PostgreSQL knows as `name`."""
     return sge.Anonymous(this=name, expressions=list(arguments))
-
-
-def operand(tree: sge.Expr) -> sge.Expr:
-    """`tree` in brackets where an operator beside it could take it apart."""
-    return tree if isinstance(tree, _WHOLE) else sge.Paren(this=tree)
-
-
-_WHOLE = (
-    sge.Column,
-    sge.Literal,
-    sge.Boolean,
-    sge.Null,
-    sge.Cast,
-    sge.Anonymous,
-    sge.Paren,
-    sge.Subquery,
-    sge.Coalesce,
-    sge.Nullif,
-    sge.Greatest,
-    sge.Least,
-    sge.CurrentDate,
-    sge.Array,
-    sge.Filter,
-    sge.WithinGroup,
-    sge.Window,
-    sge.Tuple,
-    sge.Exists,
-    sge.Any,
-    sge.All,
-)
 
 
 def _column(node: Any) -> sge.Expr:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, Unsupported
+from ckanext.bqdatastore.model.query import operand
 
 Expression = sge.Expr
 
@@ -120,36 +121,6 @@ def op(
 ) -> sge.Paren:
     """A binary expression in brackets."""
     return sge.Paren(this=kind(this=operand(term(left)), expression=operand(term(right))))
-
-
-def operand(tree: Expression) -> Expression:
-    """`tree` in brackets where an operator beside it could take it apart."""
-    return tree if isinstance(tree, WHOLE) else sge.Paren(this=tree)
-
-
-WHOLE = (
-    sge.Column,
-    sge.Literal,
-    sge.Boolean,
-    sge.Null,
-    sge.Cast,
-    sge.Anonymous,
-    sge.Paren,
-    sge.Subquery,
-    sge.Coalesce,
-    sge.Nullif,
-    sge.Greatest,
-    sge.Least,
-    sge.CurrentDate,
-    sge.Array,
-    sge.Filter,
-    sge.WithinGroup,
-    sge.Window,
-    sge.Tuple,
-    sge.Exists,
-    sge.Any,
-    sge.All,
-)
 
 
 def when(

@@ -4,12 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 # With SERVE=0 the demo ends when it has shown everything.
 SERVE ?= 1
+# For `make bench`: some lines only (LINES="info insert 1"), rows of the generated table, few rounds.
+LINES ?=
+ROWS ?=
+QUICK ?=
 # Arguments for pytest: `make test TESTS="devstack -k search"`.
 TESTS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := ckanext/bqdatastore devstack
+SOURCES := ckanext/bqdatastore devstack benchmarks
 
 .DEFAULT_GOAL := help
 
@@ -37,6 +41,11 @@ test: venv  ## Run the tests (TESTS="arguments for pytest")
 	@$(BIN)/python -m devstack run --bigquery -- \
 		$(BIN)/python -m pytest --ckan-ini=test.ini $(or $(TESTS),$(SOURCES))
 
+.PHONY: bench
+bench: venv  ## Side by side with the stock backend (LINES="info insert 1" ROWS=1000000 QUICK=1)
+	@$(BIN)/python -m benchmarks $(if $(LINES),--lines "$(LINES)") $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(filter-out 0,$(QUICK)),--quick)
+
 .PHONY: lint
 lint: venv  ## Look for mistakes and wrong format
 	@$(BIN)/ruff check .
@@ -48,7 +57,9 @@ types: venv  ## Check the types
 
 .PHONY: clean
 clean:  ## Remove the environment, the demo and all caches
-	@# As root, the demo's PostgreSQL may have had to keep its data elsewhere.
-	@if [ -L .demo/postgres ]; then rm -rf "$$(readlink .demo/postgres)"; fi
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	@# As root, PostgreSQL may have had to keep its data elsewhere.
+	@for data in .demo/postgres .bench/stack/postgres; do \
+		if [ -L $$data ]; then rm -rf "$$(readlink $$data)"; fi; \
+	done
+	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

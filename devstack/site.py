@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from configparser import RawConfigParser
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,8 @@ class Site:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._name = "site"
+        self._settings: Mapping[str, str] = {}
         self.ini = stack.folder / "ckan.ini"
         self.url = "http://127.0.0.1"  # until it is served
         self.password = secrets.token_urlsafe(9)
@@ -57,6 +60,18 @@ class Site:
             *(f"email={ADMIN}@example.org", f"password={self.password}"),
         )
         self.token = self.run("user", "token", "add", "-q", ADMIN, "devstack").strip()
+
+    def with_settings(self, name: str, settings: Mapping[str, str]) -> Site:
+        """The same site, its users and tokens, served by a process with other settings.
+
+        :param name: of its ini and log file
+        """
+        other = copy.copy(self)
+        other._name = name
+        other._settings = settings
+        other.ini = self._stack.folder / f"{name}.ini"
+        other._write_ini()
+        return other
 
     def run(self, *arguments: str) -> str:
         """What a ``ckan`` command prints.
@@ -86,18 +101,26 @@ class Site:
         return [_CKAN, "-c", str(self.ini), *arguments]
 
     @contextmanager
-    def served(self) -> Iterator[Service]:
-        """Serve the site at `url` by CKAN's development server, one thread per request."""
+    def served(
+        self,
+        command: Callable[[int], list[str]] | None = None,
+        ready: str = "Running on http",
+        taken: str = "Address already in use",
+    ) -> Iterator[Service]:
+        """Serve the site at `url`.
+
+        :param command: starts a server on a port, by default CKAN's development server with one
+            thread per request
+        :param ready: what it writes when it can be asked
+        :param taken: what it writes when something else has the port
+        """
 
         def start_on(port: int) -> Service:
             self.url = f"http://127.0.0.1:{port}"
             self._write_ini()
             service = start(
-                "site",
-                self.command(
-                    *("run", "--host", "127.0.0.1", "--port", str(port)),
-                    *("--threaded", "--disable-reloader", "--disable-debugger"),
-                ),
+                self._name,
+                command(port) if command else self._development_server(port),
                 folder=self._stack.folder,
                 stop_signal=signal.SIGTERM,
                 environment=_environment(),
@@ -105,13 +128,17 @@ class Site:
             self._stack.watchdog.watch_process(service.process.pid, service.stop_signal)
             return service
 
-        service, _ = start_on_free_port(
-            start_on, ready="Running on http", taken="Address already in use", first_try=_PORT
-        )
+        service, _ = start_on_free_port(start_on, ready=ready, taken=taken, first_try=_PORT)
         try:
             yield service
         finally:
             service.stop()
+
+    def _development_server(self, port: int) -> list[str]:
+        return self.command(
+            *("run", "--host", "127.0.0.1", "--port", str(port)),
+            *("--threaded", "--disable-reloader", "--disable-debugger"),
+        )
 
     def action(self, name: str, /, **data: Any) -> Any:
         """The result of an action of the API, called as the sysadmin.
@@ -163,6 +190,7 @@ class Site:
             "ckan.datastore.read_url": stack.ducklake_read_url,
             "ckan.datastore.sqlsearch.enabled": "true",
             "ckanext.bqdatastore.trigger_url": stack.trigger_url,
+            **self._settings,
         }
         parser["loggers"] = {"keys": "root, ckan, ckanext"}
         parser["handlers"] = {"keys": "console"}

@@ -141,14 +141,14 @@ def _limit(
     import ckantoolkit as tk
     import duckdb
 
-    from ckanext.bqdatastore.backend import engine_of_site
+    from ckanext.bqdatastore.site import engine_of_site
     from ckanext.bqdatastore.engines.ducklake import connection as lake
     from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
 
     engine = engine_of_site()
     assert isinstance(engine, DuckLakeEngine)
     settings = engine.settings
-    with engine._cursor(write=True) as cursor:
+    with engine._connections.writer() as cursor:
         found = cursor.execute(
             f"SELECT data_file FROM ducklake_list_files('{lake.LAKE}', '{resource}')"
         ).fetchall()

@@ -10,16 +10,18 @@ ROWS ?=
 QUICK ?=
 # Arguments for pytest: `make test TESTS="devstack -k search"`.
 TESTS ?=
+# The engine that `make conformance` runs CKAN's tests on.
+ENGINE ?= ducklake
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := ckanext/bqdatastore devstack benchmarks
+SOURCES := ckanext/bqdatastore devstack benchmarks conformance
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose another Python)
@@ -45,6 +47,13 @@ test: venv  ## Run the tests (TESTS="arguments for pytest")
 bench: venv  ## Side by side with the stock backend (LINES="info insert 1" ROWS=1000000 QUICK=1)
 	@$(BIN)/python -m benchmarks $(if $(LINES),--lines "$(LINES)") $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(filter-out 0,$(QUICK)),--quick)
+
+.PHONY: conformance
+conformance: venv  ## Run CKAN's own DataStore tests on our backend (ENGINE=bigquery: on that engine)
+	@$(BIN)/python -m devstack run $(if $(filter bigquery,$(ENGINE)),--bigquery) -- \
+		$(BIN)/python -m pytest -q -p conformance.plugin --datastore-engine=$(ENGINE) \
+		--ckan-ini=conformance/test.ini --import-mode=importlib \
+		-o consider_namespace_packages=true --pyargs ckanext.datastore.tests
 
 .PHONY: lint
 lint: venv  ## Look for mistakes and wrong format

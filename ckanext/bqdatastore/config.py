@@ -19,7 +19,17 @@ WRITE_URL = "ckan.datastore.write_url"
 READ_URL = "ckan.datastore.read_url"
 TRIGGER_URL = f"{PREFIX}trigger_url"
 
+_REDIS = re.compile(r"(rediss?|unix)://.+")
 _POSTGRESQL = re.compile(r"postgresql://[^/]*/[^/?]+")
+# Those that decide who may see or change datasets.
+_AUTH_SETTINGS = (
+    "anon_create_dataset",
+    "create_dataset_if_not_in_organization",
+    "create_unowned_dataset",
+    "roles_that_cascade_to_sub_groups",
+    "allow_dataset_collaborators",
+    "allow_admin_collaborators",
+)
 _MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 
@@ -83,6 +93,26 @@ def trigger_url() -> str:
             f"{TRIGGER_URL}: must name a PostgreSQL database, as postgresql://user@host/database."
         )
     return value
+
+
+def redis_url() -> str:
+    """A Redis that all processes of the site share; empty for none."""
+    value = str(_get("redis_url") or "")
+    if value and not _REDIS.fullmatch(value):
+        raise Misconfigured(
+            f"{PREFIX}redis_url: must name a Redis server, as redis://localhost:6379/1."
+        )
+    return value
+
+
+def authorization_cache_ttl() -> float:
+    """Seconds that a decision on a permission is kept; 0 for none kept."""
+    return _not_negative("authorization.cache_ttl")
+
+
+def auth_settings() -> tuple[str, ...]:
+    """What CKAN's own settings of permissions are now."""
+    return tuple(f"{name}={tk.config.get(f'ckan.auth.{name}')}" for name in _AUTH_SETTINGS)
 
 
 def storage_path() -> Path:
@@ -185,6 +215,8 @@ def check() -> None:
     engine_settings()
     lock_timeout()
     trigger_url()
+    redis_url()
+    authorization_cache_ttl()
 
 
 def check_plugins() -> None:
@@ -211,11 +243,22 @@ def _get(name: str) -> Any:
 
 
 def _positive(name: str) -> float:
+    number = _number(name)
+    if not 0 < number < math.inf:
+        raise Misconfigured(f"{PREFIX}{name}: must be more than 0, not {_get(name)}.")
+    return number
+
+
+def _not_negative(name: str) -> float:
+    number = _number(name)
+    if not 0 <= number < math.inf:
+        raise Misconfigured(f"{PREFIX}{name}: must be 0 or more, not {_get(name)}.")
+    return number
+
+
+def _number(name: str) -> float:
     value = _get(name)
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError):
         raise Misconfigured(f'{PREFIX}{name}: "{value}" is not a number.') from None
-    if not 0 < number < math.inf:
-        raise Misconfigured(f"{PREFIX}{name}: must be more than 0, not {value}.")
-    return number

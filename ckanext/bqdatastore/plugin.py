@@ -11,6 +11,7 @@ from ckan.exceptions import CkanConfigurationException
 from ckanext.datastore.interfaces import IDatastoreBackend
 
 from . import config
+from .authorization import changes
 from .backend import AnalyticsBackend
 from .engines import registry
 from .model.errors import Misconfigured
@@ -19,6 +20,7 @@ from .model.errors import Misconfigured
 @tk.blanket.config_declarations
 @tk.blanket.cli
 @tk.blanket.actions
+@tk.blanket.auth_functions
 @tk.blanket.validators
 class BqDatastorePlugin(plugins.SingletonPlugin):
     """CKAN's DataStore in an analytics engine, behind the same action API."""
@@ -41,6 +43,7 @@ class BqDatastorePlugin(plugins.SingletonPlugin):
             config.check_plugins()
         except Misconfigured as fault:
             raise CkanConfigurationException(str(fault)) from None
+        changes.watch()
 
     # IDatastoreBackend
 

@@ -45,7 +45,7 @@ def read_settings() -> set[str]:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
-            and node.func.id in ("_get", "_positive")
+            and node.func.id in ("_get", "_positive", "_not_negative")
             and isinstance(node.args[0], ast.Constant)
         ):
             found.add(str(node.args[0].value))
@@ -102,6 +102,8 @@ def test_no_other_module_reads_a_setting() -> None:
     [
         ("statement_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
         ("lock_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
+        ("authorization.cache_ttl", ["", "soon", "-1", "nan", "inf"]),
+        ("redis_url", ["localhost", "http://localhost", "redis://"]),
         ("threads", ["", "many", "0", "-2", "1.5", "inf"]),
         ("memory_limit", ["", "much", "80%", "1", "-1GB", "1GB; SELECT 1"]),
         ("allowed_functions_file", ["/none", "."]),
@@ -113,4 +115,4 @@ def test_a_wrong_value_is_refused_by_name(
     for value in values:
         monkeypatch.setitem(tk.config, config.PREFIX + name, value)
         with pytest.raises(Misconfigured, match=re.escape(config.PREFIX + name)):
-            getattr(config, name)()
+            getattr(config, name.replace(".", "_"))()

@@ -1,0 +1,322 @@
+"""A cache whose entries carry tags, in this process's memory or in Redis.
+
+Every tag has a mark: a random text that is replaced when the tag is dropped. An entry keeps the
+marks of its tags as they were before its value was worked out, and counts for as long as they all
+stand. So a value that was worked out from what a drop had just made old is never found: its marks
+are gone, whenever it is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+Key = tuple[str, ...]
+
+_HELD = b""
+_MARK_SECONDS = 3600.0
+_HOLD_SECONDS = 60.0
+_NETWORK_SECONDS = 0.1
+_PAUSE_SECONDS = 1.0
+_WARNING_SECONDS = 60.0
+_ENTRY_OVERHEAD_BYTES = 200
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be asked now."""
+
+
+class Store(Protocol):
+    """Named bytes that expire. Every method may raise `StoreUnavailable`."""
+
+    def read(self, names: Sequence[str]) -> list[bytes | None]: ...
+
+    def write(self, values: Mapping[str, bytes], seconds: float) -> None: ...
+
+    def read_or_write(self, values: Mapping[str, bytes], seconds: float) -> list[bytes | None]:
+        """What each name holds, after the value was put where it held nothing."""
+
+    def remove(self, names: Collection[str]) -> None: ...
+
+
+class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    name: str
+    marks: dict[str, bytes]
+    value: bytes
+
+
+_decode = msgspec.msgpack.Decoder(_Entry).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The marks of some tags at one time.
+
+    :param taken: the time, by the cache's clock
+    """
+
+    marks: Mapping[str, bytes]
+    taken: float
+
+    def __or__(self, later: Stamp) -> Stamp:
+        return Stamp({**later.marks, **self.marks}, min(self.taken, later.taken))
+
+
+class Cache:
+    """Get, set for a time, drop by tag. Never raises because of its store.
+
+    :param clock: seconds that never go back
+    """
+
+    def __init__(self, store: Store, clock: Clock = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._owed: dict[str, tuple[int, float]] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> bytes | None:
+        """The value, or None."""
+        name = _name("entry", key)
+        try:
+            self._pay()
+            text = self._store.read([name])[0]
+            entry = _parsed(text) if text is not None else None
+            if entry is None or entry.name != name:
+                return None
+            marks = self._store.read(list(entry.marks))
+        except StoreUnavailable:
+            return None
+        return entry.value if marks == list(entry.marks.values()) else None
+
+    def stamp(self, tags: Iterable[Key]) -> Stamp | None:
+        """What `set` needs of a value that is about to be worked out.
+
+        None while one of the tags is held or the store is away: the value is then not to be kept.
+        """
+        taken = self._clock()
+        fresh = {_name("tag", tag): secrets.token_bytes(8) for tag in tags}
+        try:
+            self._pay()
+            marks = self._store.read_or_write(fresh, _MARK_SECONDS)
+        except StoreUnavailable:
+            return None
+        standing = {name: mark for name, mark in zip(fresh, marks, strict=True) if mark}
+        return Stamp(standing, taken) if len(standing) == len(fresh) else None
+
+    def set(self, key: Key, value: bytes, stamp: Stamp, ttl: float) -> None:
+        """Keep a value until `ttl` seconds after the stamp was taken."""
+        left = ttl - (self._clock() - stamp.taken)
+        if left <= 0:
+            return
+        name = _name("entry", key)
+        try:
+            self._store.write({name: _encode(_Entry(name, dict(stamp.marks), value))}, left)
+        except StoreUnavailable:
+            return
+
+    def hold(self, tags: Iterable[Key]) -> None:
+        """Drop all entries with these tags, and take none until the tags are dropped.
+
+        For a change that others cannot see yet. A hold that is never lifted ends by itself.
+        """
+        try:
+            self._store.write({_name("tag", tag): _HELD for tag in tags}, _HOLD_SECONDS)
+        except StoreUnavailable:
+            return  # what counts is the drop, and that one is owed
+
+    def drop(self, tags: Iterable[Key]) -> None:
+        """Drop all entries with one of these tags.
+
+        While the store cannot be told, this cache finds nothing and keeps nothing.
+        """
+        now = self._clock()
+        with self._lock:
+            for tag in tags:
+                self._owed[_name("tag", tag)] = (next(self._numbers), now)
+        try:
+            self._pay()
+        except StoreUnavailable:
+            return
+
+    def _pay(self) -> None:
+        """Tell the store of all drops that it has not heard of."""
+        if not self._owed:
+            return
+        now = self._clock()
+        with self._lock:
+            # Older marks have gone by themselves.
+            self._owed = {n: due for n, due in self._owed.items() if now - due[1] <= _MARK_SECONDS}
+            owed = dict(self._owed)
+        self._store.remove(owed.keys())
+        with self._lock:
+            self._owed = {n: due for n, due in self._owed.items() if owed.get(n) != due}
+
+
+def _parsed(text: bytes) -> _Entry | None:
+    try:
+        return _decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _name(kind: str, parts: Key) -> str:
+    """A key or tag as a name in a store, whatever its parts hold."""
+    text = msgspec.msgpack.encode((kind, parts))
+    return hashlib.blake2b(text, digest_size=20).hexdigest()
+
+
+class MemoryStore:
+    """In this process. What was used least recently goes first when it is full.
+
+    :param max_bytes: how much it may hold, about
+    """
+
+    def __init__(self, max_bytes: int, clock: Clock = time.monotonic) -> None:
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._bytes = 0
+        self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, names: Sequence[str]) -> list[bytes | None]:
+        with self._lock:
+            return [self._read(name) for name in names]
+
+    def write(self, values: Mapping[str, bytes], seconds: float) -> None:
+        with self._lock:
+            for name, value in values.items():
+                self._write(name, value, seconds)
+
+    def read_or_write(self, values: Mapping[str, bytes], seconds: float) -> list[bytes | None]:
+        with self._lock:
+            for name, value in values.items():
+                if self._read(name) is None:
+                    self._write(name, value, seconds)
+            return [self._read(name) for name in values]
+
+    def remove(self, names: Collection[str]) -> None:
+        with self._lock:
+            for name in names:
+                self._remove(name)
+
+    def _read(self, name: str) -> bytes | None:
+        found = self._values.get(name)
+        if found is None:
+            return None
+        if self._clock() >= found[1]:
+            self._remove(name)
+            return None
+        self._values.move_to_end(name)
+        return found[0]
+
+    def _write(self, name: str, value: bytes, seconds: float) -> None:
+        self._remove(name)
+        if _size(value) > self._max_bytes:
+            return
+        self._values[name] = (value, self._clock() + seconds)
+        self._bytes += _size(value)
+        while self._bytes > self._max_bytes:
+            _, (dropped, _) = self._values.popitem(last=False)
+            self._bytes -= _size(dropped)
+
+    def _remove(self, name: str) -> None:
+        found = self._values.pop(name, None)
+        if found is not None:
+            self._bytes -= _size(found[0])
+
+
+def _size(value: bytes) -> int:
+    return len(value) + _ENTRY_OVERHEAD_BYTES
+
+
+class RedisStore:
+    """In Redis, or what speaks like it.
+
+    :param namespace: what every name begins with
+    """
+
+    def __init__(self, url: str, namespace: str, clock: Clock = time.monotonic) -> None:
+        self._namespace = namespace
+        self._clock = clock
+        self._silent_until = 0.0
+        self._next_warning = -_WARNING_SECONDS
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=_NETWORK_SECONDS,
+            socket_connect_timeout=_NETWORK_SECONDS,
+            # Once more at once, for a connection that the server closed while it lay idle.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+
+    def read(self, names: Sequence[str]) -> list[bytes | None]:
+        full = self._full(names)
+        return _only_bytes(self._ask(lambda: self._client.mget(full))) if full else []
+
+    def write(self, values: Mapping[str, bytes], seconds: float) -> None:
+        self._ask(lambda: self._write(values, seconds, only_new=False).execute())
+
+    def read_or_write(self, values: Mapping[str, bytes], seconds: float) -> list[bytes | None]:
+        def ask() -> Any:
+            pipe = self._write(values, seconds, only_new=True)
+            pipe.mget(self._full(values))
+            return pipe.execute()[-1]
+
+        return _only_bytes(self._ask(ask))
+
+    def remove(self, names: Collection[str]) -> None:
+        full = self._full(names)
+        if full:
+            self._ask(lambda: self._client.delete(*full))
+
+    def _write(self, values: Mapping[str, bytes], seconds: float, *, only_new: bool) -> Any:
+        pipe = self._client.pipeline(transaction=False)
+        milliseconds = max(1, int(seconds * 1000))
+        for name, value in values.items():
+            pipe.set(f"{self._namespace}:{name}", value, px=milliseconds, nx=only_new)
+        return pipe
+
+    def _full(self, names: Iterable[str]) -> list[str]:
+        return [f"{self._namespace}:{name}" for name in names]
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        if self._clock() < self._silent_until:
+            raise StoreUnavailable
+        try:
+            return question()
+        except (redis.RedisError, OSError, ValueError) as error:
+            # A server that is away or slow would otherwise make every request wait for it.
+            self._silent_until = self._clock() + _PAUSE_SECONDS
+            self._warn(error)
+            raise StoreUnavailable from None
+
+    def _warn(self, error: Exception) -> None:
+        if self._clock() < self._next_warning:
+            return
+        self._next_warning = self._clock() + _WARNING_SECONDS
+        log.warning(
+            "ckanext.bqdatastore.redis_url: Redis does not answer (%s); permissions are decided "
+            "without it.",
+            error,
+        )
+
+
+def _only_bytes(found: Sequence[Any]) -> list[bytes | None]:
+    return [value if isinstance(value, bytes) else None for value in found]

@@ -1,0 +1,544 @@
+"""What the cache promises, in memory and on a real Valkey alike, and what it does if that fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from ckanext.bqdatastore.cache import Cache, MemoryStore, RedisStore, Stamp, Store, StoreUnavailable
+from devstack.process import Service
+from devstack.valkey import start_valkey
+from devstack.watchdog import Watchdog
+
+KEY = ("read", "somebody", "something")
+TAGS = [("user", "somebody"), ("package", "something")]
+
+
+class Clock:
+    """Seconds, as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def redis_store(clock: Clock, url: str = "") -> RedisStore:
+    return RedisStore(url or os.environ["DEVSTACK_REDIS_URL"], f"test:{uuid.uuid4()}", clock)
+
+
+def client() -> Any:
+    return redis.Redis.from_url(os.environ["DEVSTACK_REDIS_URL"])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
+    if request.param == "memory":
+        return MemoryStore(1_000_000, clock)
+    return redis_store(clock)
+
+
+@pytest.fixture
+def cache(store: Store, clock: Clock) -> Cache:
+    return Cache(store, clock)
+
+
+def keep(cache: Cache, value: bytes = b"yes", ttl: float = 10) -> None:
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    cache.set(KEY, value, stamp, ttl)
+
+
+def test_finds_what_was_kept(cache: Cache) -> None:
+    assert cache.get(KEY) is None
+    keep(cache)
+    assert cache.get(KEY) == b"yes"
+    keep(cache, b"no")
+    assert cache.get(KEY) == b"no"
+    assert cache.get((*KEY, "")) is None
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_drop_of_any_tag_takes_it_away(cache: Cache, tag: tuple[str, str]) -> None:
+    keep(cache)
+    cache.drop([tag])
+    assert cache.get(KEY) is None
+    keep(cache)
+    assert cache.get(KEY) == b"yes"
+
+
+def test_a_drop_of_another_tag_leaves_it(cache: Cache) -> None:
+    keep(cache)
+    cache.drop([("user", "something"), ("package", "somebody")])
+    assert cache.get(KEY) == b"yes"
+
+
+def test_what_was_worked_out_before_a_drop_is_never_found(cache: Cache) -> None:
+    stamp = cache.stamp(TAGS)
+    cache.drop(TAGS[1:])
+    assert stamp is not None
+    cache.set(KEY, b"old", stamp, 10)
+    assert cache.get(KEY) is None
+    cache.stamp(TAGS)
+    assert cache.get(KEY) is None
+
+
+def test_a_hold_takes_away_and_lets_nothing_in_until_the_drop(cache: Cache) -> None:
+    keep(cache)
+    before = cache.stamp(TAGS)
+    assert before is not None
+    cache.hold(TAGS[:1])
+    assert cache.get(KEY) is None
+    assert cache.stamp(TAGS) is None
+    cache.set(KEY, b"old", before, 10)
+    assert cache.get(KEY) is None
+    cache.drop(TAGS[:1])
+    assert cache.get(KEY) is None
+    keep(cache)
+    assert cache.get(KEY) == b"yes"
+
+
+def test_caches_on_one_store_know_of_each_others_drops(store: Store, clock: Clock) -> None:
+    one, other = Cache(store, clock), Cache(store, clock)
+    keep(one)
+    assert other.get(KEY) == b"yes"
+    other.drop(TAGS[:1])
+    assert one.get(KEY) is None
+
+
+def test_two_stamps_together_are_as_old_as_the_older(cache: Cache, clock: Clock) -> None:
+    first = cache.stamp(TAGS[:1])
+    clock.now += 6
+    second = cache.stamp(TAGS[1:])
+    assert first is not None
+    assert second is not None
+    assert (first | second).taken == first.taken
+    cache.set(KEY, b"yes", first | second, 5)
+    assert cache.get(KEY) is None
+    cache.set(KEY, b"yes", first | second, 7)
+    assert cache.get(KEY) == b"yes"
+    cache.drop(TAGS[1:])
+    assert cache.get(KEY) is None
+
+
+def test_the_time_counts_from_the_stamp(clock: Clock) -> None:
+    cache = Cache(MemoryStore(1_000_000, clock), clock)
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    clock.now += 4
+    cache.set(KEY, b"yes", stamp, 10)
+    clock.now += 5.9
+    assert cache.get(KEY) == b"yes"
+    clock.now += 0.1
+    assert cache.get(KEY) is None
+
+
+def test_in_redis_the_server_ends_it(clock: Clock) -> None:
+    store = redis_store(clock)
+    cache = Cache(store, clock)
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    clock.now += 4
+    names = set(client().keys(f"{store._namespace}:*"))
+    cache.set(KEY, b"yes", stamp, 10)
+    (name,) = set(client().keys(f"{store._namespace}:*")) - names
+    assert 0 < client().pttl(name) <= 6000
+    client().pexpire(name, 1)
+    while cache.get(KEY) is not None:
+        time.sleep(0.005)
+
+
+def test_redis_forgets_everything_in_time(clock: Clock) -> None:
+    store = redis_store(clock)
+    cache = Cache(store, clock)
+    keep(cache)
+    cache.hold([("user", "other")])
+    names = client().keys(f"{store._namespace}:*")
+    assert len(names) == 4
+    assert all(client().ttl(name) > 0 for name in names)
+
+
+def test_nothing_of_a_key_or_tag_can_be_read_in_redis(clock: Clock) -> None:
+    store = redis_store(clock)
+    cache = Cache(store, clock)
+    secret = 'naughty\r\n*1\r\n:"ключ'
+    stamp = cache.stamp([("user", secret)])
+    assert stamp is not None
+    cache.set(("read", secret), b"yes", stamp, 10)
+    assert cache.get(("read", secret)) == b"yes"
+    names = _names(store)
+    assert len(names) == 2
+    assert all(re.fullmatch("[0-9a-f]{40}", name) for name in names)
+    assert not any(b"naughty" in (value or b"") for value in store.read(list(names)))
+
+
+def test_parts_of_a_key_do_not_run_together(cache: Cache) -> None:
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    cache.set(("ab", "c"), b"yes", stamp, 10)
+    assert cache.get(("a", "bc")) is None
+    assert cache.get(("ab", "c", "")) is None
+    assert cache.get(("ab", "c")) == b"yes"
+
+
+def test_other_namespaces_are_other_caches(clock: Clock) -> None:
+    one, other = Cache(redis_store(clock), clock), Cache(redis_store(clock), clock)
+    keep(one)
+    assert other.get(KEY) is None
+    other.drop(TAGS)
+    assert one.get(KEY) == b"yes"
+
+
+# Memory
+
+
+def test_memory_stays_within_its_bound(clock: Clock) -> None:
+    store = MemoryStore(10_000, clock)
+    cache = Cache(store, clock)
+    for number in range(500):
+        stamp = cache.stamp([("user", str(number))])
+        assert stamp is not None
+        cache.set(("read", str(number)), b"x" * 100, stamp, 10)
+        assert store._bytes <= 10_000
+        assert cache.get(("read", str(number))) == b"x" * 100
+    assert cache.get(("read", "0")) is None
+    assert cache.get(("read", "490")) == b"x" * 100
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    cache.set(("big",), b"x" * 20_000, stamp, 10)
+    assert cache.get(("big",)) is None
+    assert cache.get(("read", "490")) == b"x" * 100
+
+
+def test_what_is_used_stays_longest(clock: Clock) -> None:
+    store = MemoryStore(2_000, clock)
+    store.write({"a": b"1", "b": b"2"}, 100)
+    for number in range(20):
+        assert store.read(["a"]) == [b"1"]
+        store.write({f"x{number}": b"3"}, 100)
+    assert store.read(["a", "b"]) == [b"1", None]
+
+
+# A Redis that fails
+
+
+@contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The URL of something that takes connections, and `answer`s them."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with closing(connection):
+                    try:
+                        answer(connection)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(timeout=10)
+
+
+def silence(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+def nonsense(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        connection.sendall(b":forty-two\r\n$-7\r\n\xff\xfe\r\n")
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def refuse(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        connection.sendall(b"-OOM command not allowed\r\n" * 8)
+
+
+@pytest.mark.parametrize("answer", [silence, nonsense, hang_up, refuse])
+def test_a_server_that_fails_is_as_no_cache(
+    answer: Callable[[socket.socket], None], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server(answer) as url, caplog.at_level(logging.WARNING):
+        cache = Cache(redis_store(clock, url), clock)
+        for _ in range(3):
+            clock.now += 2  # past the pause after a failure
+            assert cache.get(KEY) is None
+            assert cache.stamp(TAGS) is None
+            cache.hold(TAGS)
+            cache.drop(TAGS)
+        own = [each for each in caplog.records if "ckanext.bqdatastore.redis_url" in each.message]
+        assert len(own) == 1
+        clock.now += 60
+        assert cache.get(KEY) is None
+        own = [each for each in caplog.records if "ckanext.bqdatastore.redis_url" in each.message]
+        assert len(own) == 2
+
+
+def test_after_a_failure_it_is_left_alone_for_a_while(clock: Clock) -> None:
+    asked = 0
+
+    def count(connection: socket.socket) -> None:
+        nonlocal asked
+        asked += 1
+
+    with server(count) as url:
+        store = redis_store(clock, url)
+        for _ in range(50):
+            with pytest.raises(StoreUnavailable):
+                store.read(["a"])
+        first = asked
+        clock.now += 2
+        with pytest.raises(StoreUnavailable):
+            store.read(["a"])
+        assert 0 < first < asked <= 2 * first
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\x00", b"1", b"yes", b"{}", b"\x93\xa1a\x80\xc4\x01", b"\xc1" * 100]
+)
+def test_a_value_that_does_not_parse_is_no_value(
+    garbage: bytes, store: Store, clock: Clock
+) -> None:
+    cache = Cache(store, clock)
+    before = _names(store)
+    keep(cache)
+    for name in _names(store) - before:
+        store.write({name: garbage}, 100)
+    assert cache.get(KEY) is None
+
+
+def test_an_entry_in_anothers_place_is_no_value(store: Store, clock: Clock) -> None:
+    cache = Cache(store, clock)
+    stamp = cache.stamp(TAGS)
+    assert stamp is not None
+    names = _names(store)
+    cache.set(("read", "open"), b"yes", stamp, 10)
+    (open_name,) = _names(store) - names
+    cache.set(("read", "secret"), b"no", stamp, 10)
+    (secret_name,) = _names(store) - names - {open_name}
+    (text,) = store.read([open_name])
+    assert text is not None
+    store.write({secret_name: text}, 10)
+    assert cache.get(("read", "open")) == b"yes"
+    assert cache.get(("read", "secret")) is None
+
+
+def test_names_of_another_kind_are_no_values(clock: Clock) -> None:
+    store = redis_store(clock)
+    cache = Cache(store, clock)
+    keep(cache)
+    for name in client().keys(f"{store._namespace}:*"):
+        client().delete(name)
+        client().rpush(name, "a", "b")
+    assert cache.get(KEY) is None
+    assert cache.stamp(TAGS) is None
+
+
+def _names(store: Store) -> set[str]:
+    if isinstance(store, MemoryStore):
+        return set(store._values)
+    assert isinstance(store, RedisStore)
+    prefix = f"{store._namespace}:"
+    return {str(name, "ascii").removeprefix(prefix) for name in client().keys(f"{prefix}*")}
+
+
+# A Redis that goes away and comes back
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[tuple[str, Service]]:
+    """A server of this test's own, to be killed."""
+    watchdog = Watchdog()
+    own = start_valkey(tmp_path, watchdog)
+    try:
+        yield own.url, own.service
+    finally:
+        own.service.stop()
+        watchdog.dismiss()
+
+
+def test_a_drop_that_could_not_be_told_comes_before_the_next_answer(
+    clock: Clock, valkey: tuple[str, Service]
+) -> None:
+    url, service = valkey
+    namespace = f"test:{uuid.uuid4()}"
+    cache = Cache(RedisStore(url, namespace, clock), clock)
+    keep(cache)
+    assert cache.get(KEY) == b"yes"
+    process = service.process
+    process.send_signal(signal.SIGSTOP)  # there, but does not answer
+    cache.drop(TAGS[:1])
+    assert cache.get(KEY) is None
+    process.send_signal(signal.SIGCONT)
+    clock.now += 2
+    assert cache.get(KEY) is None
+    other = Cache(RedisStore(url, namespace, clock), clock)
+    assert other.get(KEY) is None
+    keep(cache)
+    assert other.get(KEY) == b"yes"
+
+
+def test_a_killed_server_is_as_no_cache(clock: Clock, valkey: tuple[str, Service]) -> None:
+    url, service = valkey
+    cache = Cache(redis_store(clock, url), clock)
+    keep(cache)
+    assert cache.get(KEY) == b"yes"
+    service.process.kill()
+    service.process.wait()
+    assert cache.get(KEY) is None
+    assert cache.stamp(TAGS) is None
+    cache.drop(TAGS)
+
+
+# Any interleaving
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Two processes read a permission and others change it, each in small steps.
+
+    After a revocation has returned, no reader who asks then is told that it is allowed.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = Clock()
+        self.caches = self.make_caches()
+        self.allowed = True
+        self.revoked_at: float | None = (
+            None  # when the last revocation returned, if none came after
+        )
+        self.readers: list[tuple[int, Stamp | None, bool]] = []
+
+    def make_caches(self) -> list[Cache]:
+        store = MemoryStore(1_000_000, self.clock)
+        return [Cache(store, self.clock), Cache(store, self.clock)]
+
+    @rule(seconds=st.floats(0.1, 6))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(to=st.booleans(), process=st.integers(0, 1), held=st.booleans())
+    def change(self, to: bool, process: int, held: bool) -> None:
+        """A whole change: hold (the store may not have heard of it), commit, drop."""
+        if held:
+            self.caches[process].hold(TAGS[:1])
+        self.commit(to)
+        self.caches[process].drop(TAGS[:1])
+        self.returned(to)
+
+    @rule(to=st.booleans(), process=st.integers(0, 1), ask=st.integers(0, 1), held=st.booleans())
+    def change_while_others_read(self, to: bool, process: int, ask: int, held: bool) -> None:
+        """Readers ask between any two steps of it."""
+        if held:
+            self.caches[process].hold(TAGS[:1])
+        self.read_at_once(ask)
+        self.start_reading(ask)
+        self.commit(to)
+        self.read_at_once(ask)
+        self.caches[process].drop(TAGS[:1])
+        self.returned(to)
+
+    def commit(self, to: bool) -> None:
+        self.allowed = to
+        self.revoked_at = None
+
+    def returned(self, to: bool) -> None:
+        self.revoked_at = None if to else self.clock.now
+
+    @rule(process=st.integers(0, 1))
+    def start_reading(self, process: int) -> None:
+        """A reader who finds nothing looks at the database, and has not yet kept what it saw."""
+        if self.caches[process].get(KEY) is None:
+            stamp = self.caches[process].stamp(TAGS)
+            self.readers.append((process, stamp, self.allowed))
+
+    @rule(which=st.integers(0, 100))
+    def finish_reading(self, which: int) -> None:
+        if self.readers:
+            process, stamp, seen = self.readers.pop(which % len(self.readers))
+            if stamp is not None:
+                self.caches[process].set(KEY, b"yes" if seen else b"no", stamp, 10)
+
+    @rule(process=st.integers(0, 1))
+    def read_at_once(self, process: int) -> None:
+        cache = self.caches[process]
+        if cache.get(KEY) is None:
+            stamp = cache.stamp(TAGS)
+            if stamp is not None:
+                cache.set(KEY, b"yes" if self.allowed else b"no", stamp, 10)
+
+    @invariant()
+    def no_allow_after_the_revocation(self) -> None:
+        if getattr(self, "revoked_at", None) is None:
+            return
+        for process, cache in enumerate(self.caches):
+            if cache.get(KEY) == b"yes":
+                assert self.may_be_old(process)
+
+    def may_be_old(self, process: int) -> bool:
+        return False
+
+
+class InterleavingsOnRedis(Interleavings):
+    def make_caches(self) -> list[Cache]:
+        namespace = f"test:{uuid.uuid4()}"
+        url = os.environ["DEVSTACK_REDIS_URL"]
+        return [Cache(RedisStore(url, namespace, self.clock), self.clock) for _ in range(2)]
+
+
+class InterleavingsApart(Interleavings):
+    """Without Redis: each process has its own memory, and may be as old as the TTL."""
+
+    def make_caches(self) -> list[Cache]:
+        return [Cache(MemoryStore(1_000_000, self.clock), self.clock) for _ in range(2)]
+
+    def may_be_old(self, process: int) -> bool:
+        assert self.revoked_at is not None
+        return self.clock.now - self.revoked_at < 10
+
+
+_SETTINGS = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = _SETTINGS
+TestInterleavingsOnRedis = InterleavingsOnRedis.TestCase
+TestInterleavingsOnRedis.settings = _SETTINGS
+TestInterleavingsApart = InterleavingsApart.TestCase
+TestInterleavingsApart.settings = _SETTINGS

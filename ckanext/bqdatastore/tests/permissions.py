@@ -1,0 +1,313 @@
+"""Datasets and users to ask about, who asks, and what takes access away.
+
+`CAUSES` is a table: each row makes a situation in which a user may do something, and a change after
+which the user may not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ckantoolkit as tk
+import sqlalchemy as sa
+from ckan import model
+from ckan.tests import factories
+
+READ, WRITE = "datastore_search", "datastore_upsert"
+
+
+def run(action: str, **data: Any) -> Any:
+    return tk.get_action(action)({"ignore_auth": True, "user": site_user()}, data)
+
+
+def site_user() -> str:
+    return str(tk.get_action("get_site_user")({"ignore_auth": True}, {})["name"])
+
+
+def ask(user: str, action: str, resource_id: str) -> str:
+    """`yes`, `no` or `gone`, as a request of its own would be told."""
+    model.Session.remove()
+    context: dict[str, Any] = {"user": user}
+    try:
+        tk.check_access(action, context, {"resource_id": resource_id})
+    except tk.NotAuthorized:
+        return "no"
+    except tk.ObjectNotFound:
+        return "gone"
+    finally:
+        model.Session.remove()
+    return "yes"
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is sent to CKAN's database meanwhile."""
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(" ".join(statement.split()))
+
+    sa.event.listen(model.meta.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        sa.event.remove(model.meta.engine, "before_cursor_execute", note)
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """Who asks for what, and other things the change is about.
+
+    :param user: a name, empty for anonymous
+    """
+
+    user: str
+    resource: str
+    dataset: str = ""
+    organization: str = ""
+    action: str = READ
+
+
+def new_user() -> str:
+    return str(factories.User()["name"])
+
+
+def public(user: str = "") -> Situation:
+    organization = factories.Organization()
+    return _situation(user, organization["id"], private=False)
+
+
+def private(role: str = "member", action: str = READ) -> Situation:
+    """The dataset is private, and the user is one of its organization."""
+    user = new_user()
+    organization = factories.Organization(users=[{"name": user, "capacity": role}])
+    return dataclasses.replace(_situation(user, organization["id"]), action=action)
+
+
+def shared(capacity: str = "member", action: str = READ) -> Situation:
+    """The dataset is private, and the user is a collaborator."""
+    user = new_user()
+    made = dataclasses.replace(_situation(user, factories.Organization()["id"]), action=action)
+    run("package_collaborator_create", id=made.dataset, user_id=user, capacity=capacity)
+    return made
+
+
+def inherited() -> Situation:
+    """The user is admin of an organization above that of the dataset."""
+    user = new_user()
+    above = factories.Organization(users=[{"name": user, "capacity": "admin"}])
+    below = factories.Organization(groups=[{"name": above["name"]}])
+    return _situation(user, below["id"])
+
+
+def unowned() -> Situation:
+    dataset = factories.Dataset(user=factories.Sysadmin(), owner_org=None)
+    resource = factories.Resource(package_id=dataset["id"])
+    organization = factories.Organization()
+    user = new_user()
+    run("organization_member_create", id=organization["id"], username=user, role="editor")
+    return Situation(user, resource["id"], dataset["id"], organization["id"], action=WRITE)
+
+
+def sysadmin() -> Situation:
+    user = factories.Sysadmin()["name"]
+    return _situation(user, factories.Organization()["id"])
+
+
+def _situation(user: str, organization: str, private: bool = True) -> Situation:
+    dataset = factories.Dataset(owner_org=organization, private=private)
+    resource = factories.Resource(package_id=dataset["id"])
+    return Situation(user, resource["id"], dataset["id"], organization)
+
+
+Change = Callable[[Situation], None]
+
+
+def hide(here: Situation) -> None:
+    run("package_patch", id=here.dataset, private=True)
+
+
+def hide_in_bulk(here: Situation) -> None:
+    run("bulk_update_private", datasets=[here.dataset], org_id=here.organization)
+
+
+def hide_by_model(here: Situation) -> None:
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    package.private = True
+    model.Session.commit()
+
+
+def hide_in_another_session(here: Situation) -> None:
+    with model.meta.create_local_session(bind=model.meta.engine) as session:
+        session.get(model.Package, here.dataset).private = True
+        session.commit()
+
+
+def hide_by_query(here: Situation) -> None:
+    model.Session.query(model.Package).filter_by(id=here.dataset).update({"private": True})
+    model.Session.commit()
+
+
+def hide_by_statement(here: Situation) -> None:
+    table = model.package_table
+    model.Session.execute(sa.update(table).where(table.c.id == here.dataset).values(private=True))
+    model.Session.commit()
+
+
+def hide_by_text(here: Situation) -> None:
+    model.Session.execute(
+        sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
+    )
+    model.Session.commit()
+
+
+def hide_around_a_savepoint(here: Situation) -> None:
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    with model.Session.begin_nested():
+        package.private = True
+    ask_elsewhere(here)  # who asks now is told the old answer, and it must not stay
+    model.Session.commit()
+
+
+def ask_elsewhere(here: Situation) -> None:
+    """As another request would, beside the session at work."""
+    at_work = model.Session.registry()
+    model.Session.registry.clear()
+    try:
+        assert ask(here.user, here.action, here.resource) == "yes"
+    finally:
+        model.Session.registry.set(at_work)
+
+
+def delete_dataset(here: Situation) -> None:
+    run("package_delete", id=here.dataset)
+
+
+def purge_dataset(here: Situation) -> None:
+    run("dataset_purge", id=here.dataset)
+
+
+def move_dataset(here: Situation) -> None:
+    run("package_patch", id=here.dataset, owner_org=factories.Organization()["id"])
+
+
+def leave(here: Situation) -> None:
+    run("organization_member_delete", id=here.organization, username=here.user)
+
+
+def leave_by_member_delete(here: Situation) -> None:
+    run("member_delete", id=here.organization, object=here.user, object_type="user")
+
+
+def lower_role(here: Situation) -> None:
+    run("organization_member_create", id=here.organization, username=here.user, role="member")
+
+
+def delete_organization(here: Situation) -> None:
+    """By its object alone: the action refuses while there are private datasets."""
+    organization = model.Group.get(here.organization)
+    assert organization is not None
+    organization.delete()
+    model.Session.commit()
+
+
+def purge_organization(here: Situation) -> None:
+    members = model.Session.query(model.Member).filter_by(group_id=here.organization)
+    for each in [*members, model.Group.get(here.organization)]:
+        model.Session.delete(each)
+    model.Session.commit()
+
+
+def part_organizations(here: Situation) -> None:
+    run("organization_patch", id=here.organization, groups=[])
+
+
+def stop_sharing(here: Situation) -> None:
+    run("package_collaborator_delete", id=here.dataset, user_id=here.user)
+
+
+def lower_capacity(here: Situation) -> None:
+    run("package_collaborator_create", id=here.dataset, user_id=here.user, capacity="member")
+
+
+def delete_user(here: Situation) -> None:
+    run("user_delete", id=here.user)
+
+
+def rename_user(here: Situation) -> None:
+    user = model.User.get(here.user)
+    assert user is not None
+    user.name = f"{here.user}-no-more"
+    model.Session.commit()
+
+
+def demote(here: Situation) -> None:
+    run("user_patch", id=here.user, sysadmin=False)
+
+
+def move_resource(here: Situation) -> None:
+    """To a dataset that only its organization sees."""
+    elsewhere = factories.Dataset(owner_org=factories.Organization()["id"], private=True)
+    resource = model.Resource.get(here.resource)
+    assert resource is not None
+    resource.package_id = elsewhere["id"]
+    model.Session.commit()
+
+
+def purge_resource(here: Situation) -> None:
+    model.Session.delete(model.Resource.get(here.resource))
+    model.Session.commit()
+
+
+def forbid_sharing(here: Situation) -> None:
+    tk.config["ckan.auth.allow_dataset_collaborators"] = False
+
+
+def forbid_unowned(here: Situation) -> None:
+    tk.config["ckan.auth.create_unowned_dataset"] = False
+    run("organization_member_delete", id=here.organization, username=here.user)
+
+
+def forbid_inheriting(here: Situation) -> None:
+    tk.config["ckan.auth.roles_that_cascade_to_sub_groups"] = []
+
+
+CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
+    "dataset made private": (public, hide),
+    "dataset made private, user known": (lambda: public(new_user()), hide),
+    "dataset made private in bulk": (public, hide_in_bulk),
+    "dataset made private by its object": (public, hide_by_model),
+    "dataset made private in another session": (public, hide_in_another_session),
+    "dataset made private by a query": (public, hide_by_query),
+    "dataset made private by a statement": (public, hide_by_statement),
+    "dataset made private by SQL text": (public, hide_by_text),
+    "dataset made private around a savepoint": (public, hide_around_a_savepoint),
+    "dataset deleted": (public, delete_dataset),
+    "dataset purged": (public, purge_dataset),
+    "dataset moved to another organization": (private, move_dataset),
+    "membership ended": (private, leave),
+    "membership ended by member_delete": (private, leave_by_member_delete),
+    "role lowered": (lambda: private("editor", WRITE), lower_role),
+    "organization deleted": (private, delete_organization),
+    "organization purged": (private, purge_organization),
+    "organization no longer under another": (inherited, part_organizations),
+    "collaboration ended": (shared, stop_sharing),
+    "collaborator's capacity lowered": (lambda: shared("editor", WRITE), lower_capacity),
+    "user deleted": (private, delete_user),
+    "user renamed": (private, rename_user),
+    "user no longer sysadmin": (sysadmin, demote),
+    "resource moved to another dataset": (public, move_resource),
+    "resource purged": (public, purge_resource),
+}
+
+# What is changed in one process only: each has its own settings.
+SETTINGS: dict[str, tuple[Callable[[], Situation], Change]] = {
+    "collaborators switched off": (shared, forbid_sharing),
+    "unowned datasets switched off": (unowned, forbid_unowned),
+    "roles no longer passed down": (inherited, forbid_inheriting),
+}

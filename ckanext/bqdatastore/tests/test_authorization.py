@@ -1,0 +1,276 @@
+"""Decisions are remembered, dropped with what they were made from, and always CKAN's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ckantoolkit as tk
+import pytest
+import sqlalchemy as sa
+from ckan import authz, model
+
+from ckanext.bqdatastore import config
+from ckanext.bqdatastore.authorization import decisions as decisions_module
+from ckanext.bqdatastore.cache import Cache, MemoryStore
+from ckanext.bqdatastore.logic import auth
+
+from .permissions import (
+    CAUSES,
+    READ,
+    SETTINGS,
+    Situation,
+    ask,
+    ask_elsewhere,
+    hide,
+    hide_in_another_session,
+    new_user,
+    private,
+    public,
+    run,
+    statements,
+)
+from .test_cache import Clock
+
+TTL = f"{config.PREFIX}authorization.cache_ttl"
+REDIS = f"{config.PREFIX}redis_url"
+
+pytestmark = [
+    pytest.mark.usefixtures("with_plugins", "non_clean_db", "places"),
+    pytest.mark.ckan_config("ckan.auth.allow_dataset_collaborators", True),
+]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where decisions are kept."""
+    url = os.environ["DEVSTACK_REDIS_URL"] if request.param == "redis" else ""
+    monkeypatch.setitem(tk.config, REDIS, url)
+    monkeypatch.setitem(tk.config, TTL, 3600.0)
+    for name in (
+        "ckan.auth.allow_dataset_collaborators",
+        "ckan.auth.create_unowned_dataset",
+        "ckan.auth.roles_that_cascade_to_sub_groups",
+    ):
+        monkeypatch.setitem(tk.config, name, tk.config.get(name))  # what a test sets ends with it
+    return str(request.param)
+
+
+def is_remembered(here: Situation) -> bool:
+    """Whether an answer takes no more of the database than to look the user up."""
+    with statements() as sent:
+        ask(here.user, here.action, here.resource)
+    return all(' FROM "user" ' in each for each in sent)
+
+
+def allowed(context: dict[str, Any], here: Situation) -> bool:
+    """What this session is told now."""
+    try:
+        tk.check_access(here.action, context, {"resource_id": here.resource})
+    except tk.NotAuthorized:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("cause", [*CAUSES, *SETTINGS])
+def test_access_is_gone_at_the_next_request(cause: str) -> None:
+    begin, change = {**CAUSES, **SETTINGS}[cause]
+    here = begin()
+    assert ask(here.user, here.action, here.resource) == "yes"
+    assert is_remembered(here)
+    change(here)
+    assert ask(here.user, here.action, here.resource) != "yes"
+
+
+# What a decision may depend on beyond the key
+
+
+@contextmanager
+def replaced(name: str, function: Any) -> Iterator[None]:
+    """Another auth function in the place of CKAN's, as a plugin puts it there."""
+    functions = authz._AuthFunctions
+    before = functions.get(name)
+    assert before is not None
+    functions._functions[name] = function
+    try:
+        yield
+    finally:
+        functions._functions[name] = before
+
+
+@pytest.mark.parametrize("name", ["resource_show", "package_show"])
+def test_another_plugins_auth_function_is_asked_each_time(name: str) -> None:
+    here = public()
+    assert ask(here.user, READ, here.resource) == "yes"
+    answers = iter([False, True, False])
+    original = authz._AuthFunctions.get(name)
+
+    def moody(context: Any, data_dict: Any) -> Any:
+        return {"success": next(answers)}
+
+    moody.auth_allow_anonymous_access = True  # type: ignore[attr-defined]
+    with replaced(name, moody):
+        assert [ask(here.user, READ, here.resource) for _ in range(3)] == ["no", "yes", "no"]
+    assert authz._AuthFunctions.get(name) is original
+    assert ask(here.user, READ, here.resource) == "yes"
+
+
+@pytest.mark.parametrize("name", ["datastore_search"])
+def test_a_plugin_that_stands_between_is_asked_each_time(name: str) -> None:
+    here = public()
+    asked = []
+
+    def between(context: Any, data_dict: Any) -> Any:
+        asked.append(data_dict["resource_id"])
+        return {"success": len(asked) % 2 == 0}
+
+    chained = functools.partial(auth.datastore_search, between)
+    chained.auth_allow_anonymous_access = True  # type: ignore[attr-defined]
+    with replaced(name, chained):
+        assert [ask(here.user, READ, here.resource) for _ in range(4)] == ["no", "yes"] * 2
+    assert asked == [here.resource] * 4
+
+
+@pytest.mark.ckan_config("ckan.plugins", "datastore bqdatastore example_ipermissionlabels")
+def test_with_labels_of_another_plugin_nothing_is_remembered() -> None:
+    here = public(new_user())
+    for _ in range(2):
+        assert ask(here.user, READ, here.resource) == "yes"
+        assert not is_remembered(here)
+
+
+def test_an_unusual_context_is_not_answered_from_memory() -> None:
+    here = public()
+    assert ask(here.user, READ, here.resource) == "yes"
+    with statements() as sent:
+        tk.check_access(READ, {"user": "", "package": None}, {"resource_id": here.resource})
+    assert sent
+
+
+def test_a_user_object_of_another_user_is_not_answered_from_memory() -> None:
+    """Stock CKAN reads by the object's labels, whatever name stands beside it."""
+    here = private()
+    stranger = new_user()
+    assert ask(here.user, READ, here.resource) == "yes"
+    assert ask(stranger, READ, here.resource) == "no"
+    for name, other, expected in ((stranger, here.user, True), (here.user, stranger, False)):
+        for _ in range(2):
+            model.Session.remove()
+            context = {"user": name, "auth_user_obj": model.User.get(other)}
+            assert allowed(context, here) is expected
+
+
+def test_ignore_auth_is_allowed_and_not_remembered() -> None:
+    here = private()
+    stranger = new_user()
+    assert allowed({"user": stranger, "ignore_auth": True}, here)
+    assert ask(stranger, READ, here.resource) == "no"
+    assert allowed({"user": stranger, "ignore_auth": True}, here)
+
+
+def test_a_user_object_without_a_name_is_asked_for_its_labels_each_time() -> None:
+    """A dump of a page that is served to a user passes the object alone."""
+    here = private()
+    for _ in range(2):
+        model.Session.remove()
+        assert allowed({"user": "", "auth_user_obj": model.User.get(here.user)}, here)
+    assert ask("", READ, here.resource) == "no"
+
+
+def test_a_name_that_stands_for_a_resource_is_not_remembered() -> None:
+    here = public()
+    name = f"resource-{uuid.uuid4()}"
+    run("resource_patch", id=here.resource, name=name)
+    for _ in range(2):
+        assert ask("", READ, name) == "yes"
+        assert not is_remembered(dataclasses.replace(here, resource=name))
+
+
+def test_a_change_that_is_not_committed_is_seen_by_its_session_alone() -> None:
+    here = public()
+    assert ask("", READ, here.resource) == "yes"
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    package.private = True
+    assert not allowed({"user": ""}, here)
+    model.Session.flush()
+    assert not allowed({"user": ""}, here)
+    ask_elsewhere(here)
+    model.Session.rollback()
+    model.Session.remove()
+    assert ask("", READ, here.resource) == "yes"
+    assert ask("", READ, here.resource) == "yes"
+    assert is_remembered(here)
+
+
+def test_a_session_that_has_read_before_the_change_keeps_nothing() -> None:
+    here = public()
+    model.Session.remove()
+    package = model.Package.get(here.dataset)  # as a page does before it asks
+    assert package is not None
+    hide_in_another_session(here)
+    assert allowed({"user": ""}, here)  # as stock CKAN would: by the object in its hands
+    assert ask("", READ, here.resource) == "no"
+
+
+def test_what_does_not_touch_permissions_drops_nothing() -> None:
+    here, other = private(), public()
+    assert ask(here.user, READ, here.resource) == "yes"
+    run("package_patch", id=here.dataset, title="Another title")
+    assert is_remembered(here)
+    run("resource_patch", id=here.resource, description="Another text")
+    assert is_remembered(here)
+    run("user_patch", id=here.user, fullname="Another Name", email=f"{here.user}@example.com")
+    assert is_remembered(here)
+    run("organization_patch", id=here.organization, description="Another text")
+    assert is_remembered(here)
+    hide(other)
+    assert is_remembered(here)
+
+
+def test_a_grant_counts_at_the_next_request() -> None:
+    here = private()
+    stranger = new_user()
+    for _ in range(2):
+        assert ask(stranger, READ, here.resource) == "no"
+    assert is_remembered(dataclasses.replace(here, user=stranger))
+    run("organization_member_create", id=here.organization, username=stranger, role="member")
+    assert ask(stranger, READ, here.resource) == "yes"
+
+
+@pytest.mark.parametrize("ttl", [0.0])
+def test_nothing_is_remembered_where_the_setting_says_so(
+    ttl: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tk.config, TTL, ttl)
+    here = public()
+    for _ in range(2):
+        assert ask("", READ, here.resource) == "yes"
+        assert not is_remembered(here)
+
+
+def test_the_answer_is_as_old_as_the_setting_says_at_most(
+    places: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without word of a change: what goes past SQLAlchemy, or what another process does."""
+    if places == "redis":
+        return  # its own clock ends it: `test_cache.py`
+    monkeypatch.setitem(tk.config, TTL, 10.0)
+    clock = Clock()
+    cache = Cache(MemoryStore(100_000, clock), clock)
+    monkeypatch.setattr(decisions_module, "decisions", lambda: cache)
+    here = public()
+    assert ask("", READ, here.resource) == "yes"
+    with model.meta.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
+        )
+    clock.now += 9.9
+    assert ask("", READ, here.resource) == "yes"
+    clock.now += 0.1
+    assert ask("", READ, here.resource) == "no"

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from ckanext.bqdatastore.engines import registry
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
 
 
 def _urls(kind: str, folder: Path) -> tuple[str, str]:
+    if kind == "bigquery":
+        return bigquery_urls()
     lake = folder / "lake"
     if kind == "sqlite":
         url = f"ducklake:sqlite:///{folder}/catalog.sqlite?data_path={lake}"
@@ -24,19 +27,43 @@ def _urls(kind: str, folder: Path) -> tuple[str, str]:
     return f"{write_url}?{options}", f"{read_url}?{options}"
 
 
-@pytest.fixture(scope="session", params=["postgres", "sqlite"])
-def settings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> EngineSettings:
+def bigquery_urls() -> tuple[str, str]:
+    """URLs of a new dataset in the emulator."""
+    endpoint = os.environ.get("DEVSTACK_BIGQUERY_URL")
+    if not endpoint:
+        pytest.skip("needs the emulator: run with `python -m devstack run --bigquery`")
+    project = os.environ["DEVSTACK_BIGQUERY_PROJECT"]
+    dataset = f"test_{uuid.uuid4().hex[:12]}"
+    answer = requests.post(
+        f"{endpoint}/bigquery/v2/projects/{project}/datasets",
+        json={
+            "datasetReference": {"projectId": project, "datasetId": dataset},
+            "location": "EU",
+        },
+        timeout=30,
+    )
+    answer.raise_for_status()
+    url = f"bigquery://{project}/{dataset}?location=EU&endpoint={endpoint}"
+    return url, url
+
+
+@pytest.fixture(scope="session", params=["postgres", "sqlite", "bigquery"])
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    """What the engine stands on; a module may narrow it."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def settings(engine_kind: str, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
     """Settings of an engine on a place of its own."""
     folder = tmp_path_factory.mktemp("engine")
-    write_url, read_url = _urls(request.param, folder)
+    write_url, read_url = _urls(engine_kind, folder)
     return EngineSettings(write_url, read_url, folder, statement_timeout=30.0)
 
 
 @pytest.fixture(scope="session")
 def opened_engine(settings: EngineSettings) -> Iterator[Engine]:
-    opened = registry.load("ducklake")(settings)
+    opened = registry.load(settings.write_url.split(":")[0])(settings)
     opened.open()
     yield opened
     opened.close()

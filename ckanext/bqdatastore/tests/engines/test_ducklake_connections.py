@@ -43,6 +43,11 @@ from .test_contract import everything, rows
 PLACES = Table("places", (Field("name", "text"), Field("n", "int4")), primary_key=("name",))
 
 
+@pytest.fixture(scope="session", params=["postgres", "sqlite"])
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def places(engine: Engine) -> Table:
     first = rows(PLACES, [{"name": f"place {n}", "n": n} for n in range(100)])

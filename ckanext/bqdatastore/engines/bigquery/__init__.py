@@ -1,0 +1,1 @@
+"""BigQuery: tables in a dataset of Google's analytics service."""

@@ -1,0 +1,289 @@
+"""Runs jobs and metadata calls: own job ids, time limits, repeats where they are safe.
+
+A job's id is made here. Whoever loses the answer to a job's start asks again with the same id, and
+BigQuery answers that it knows the job: so nothing runs twice. A job that failed has written
+nothing; only then, and only if the reason is a passing one, is the work given to a new job.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import logging
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.api_core import exceptions as api
+from google.cloud import bigquery
+from google.cloud.bigquery.table import RowIterator
+
+from ...model.errors import EngineUnavailable, QueryTimeout
+from .connection import Connection
+from .faults import fault_of, is_passing, is_unanswered
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+NO_RETRY: Any = None
+"""The client repeats by itself what only we know to be safe: tell it not to."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 8.0
+_MOST_ATTEMPTS = 8
+_REQUEST_SECONDS = 30.0
+_CANCEL_SECONDS = 10.0
+
+Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
+
+
+class Jobs:
+    """Work for BigQuery on one side.
+
+    :param connection: the side
+    :param timeout: seconds that one job may run
+    :param maximum_bytes_billed: what one query may cost; None for the project's own limit
+    :param labels: put on every job, beside the action and the table
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        timeout: float,
+        maximum_bytes_billed: int | None,
+        labels: Mapping[str, str],
+    ) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._maximum_bytes_billed = maximum_bytes_billed
+        self._labels = dict(labels)
+
+    def query(
+        self,
+        text: str,
+        parameters: Parameters = (),
+        *,
+        action: str,
+        resource: str,
+        timeout: float | None = None,
+    ) -> RowIterator:
+        """Run one statement to its end; its rows, fetched as they are read.
+
+        :param timeout: seconds, if other than the usual
+        :raises QueryTimeout, QueryFailed, TableNotFound, EngineUnavailable:
+        """
+        limit = timeout or self._timeout
+        return self._query(text, parameters, action, resource, limit, reads=True)[1]
+
+    def change(self, text: str, parameters: Parameters = (), *, action: str, resource: str) -> int:
+        """Run one statement that changes rows; how many.
+
+        :raises QueryTimeout, QueryFailed, TableNotFound, EngineUnavailable:
+        """
+        job, _ = self._query(text, parameters, action, resource, self._timeout, reads=False)
+        return int(job.num_dml_affected_rows or 0)
+
+    def _query(
+        self,
+        text: str,
+        parameters: Parameters,
+        action: str,
+        resource: str,
+        limit: float,
+        reads: bool,
+    ) -> tuple[bigquery.QueryJob, RowIterator]:
+        config = bigquery.QueryJobConfig(
+            query_parameters=list(parameters),
+            labels=self._all_labels(action, resource),
+            maximum_bytes_billed=self._maximum_bytes_billed,
+            job_timeout_ms=int(limit * 1000),
+            use_legacy_sql=False,
+        )
+
+        def start(client: bigquery.Client, job_id: str, seconds: float) -> Any:
+            return client.query(
+                text, config, job_id=job_id, retry=NO_RETRY, job_retry=NO_RETRY, timeout=seconds
+            )
+
+        job, rows = self._run(start, limit, reads)
+        log.info(
+            "%s of %s: query job %s, %s bytes processed, %s billed",
+            *(action, resource, job.job_id, job.total_bytes_processed, job.total_bytes_billed),
+        )
+        return job, rows
+
+    def load(self, data: pa.Table, table: bigquery.TableReference, *, resource: str) -> None:
+        """Make rows the whole content of a table that is there already."""
+        content = io.BytesIO()
+        pq.write_table(data, content)
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+            labels=self._all_labels("load", resource),
+        )
+        config.parquet_options = bigquery.ParquetOptions()
+        config.parquet_options.enable_list_inference = True
+
+        def start(client: bigquery.Client, job_id: str, seconds: float) -> Any:
+            return client.load_table_from_file(
+                content,
+                table,
+                rewind=True,
+                num_retries=0,
+                job_id=job_id,
+                job_config=config,
+                timeout=seconds,
+            )
+
+        job, _ = self._run(start, self._timeout, reads=False)
+        size = len(content.getbuffer())
+        log.info("load of %s: load job %s, %s bytes", resource, job.job_id, size)
+
+    def call(self, request: Callable[[bigquery.Client], T]) -> T:
+        """Make a request that may be made twice.
+
+        :raises google.api_core.exceptions.NotFound, Conflict: the caller knows what they mean
+        """
+        for attempt in range(_MOST_ATTEMPTS):
+            try:
+                return request(self._connection.client())
+            except (api.NotFound, api.Conflict):
+                raise
+            except Exception as error:
+                if attempt + 1 == _MOST_ATTEMPTS or not is_passing(error):
+                    raise fault_of(error, self._connection.place) from error
+            _pause(attempt)
+        raise AssertionError
+
+    # Parts
+
+    def _run(
+        self, start: Callable[[bigquery.Client, str, float], Any], limit: float, reads: bool
+    ) -> Any:
+        """Start a job and wait for its end; the job and its rows.
+
+        :param reads: the job does nothing that would have to be known of
+        """
+        end = time.monotonic() + limit
+        for attempt in range(_MOST_ATTEMPTS):
+            job_id = f"bqdatastore_{uuid.uuid4().hex}"
+            job = self._started(start, job_id, end, limit, reads)
+            try:
+                return job, self._outcome(job, end, limit, reads)
+            except api.GoogleAPICallError as error:
+                # The job itself has failed, so it has written nothing.
+                over = attempt + 1 == _MOST_ATTEMPTS or time.monotonic() > end
+                if over or not is_passing(error):
+                    raise fault_of(error, self._connection.place) from error
+            _pause(attempt)
+        raise AssertionError
+
+    def _started(
+        self,
+        start: Callable[[bigquery.Client, str, float], Any],
+        job_id: str,
+        end: float,
+        limit: float,
+        reads: bool,
+    ) -> Any:
+        client = self._connection.client()
+        for attempt in range(_MOST_ATTEMPTS):
+            left = end - time.monotonic()
+            if left <= 0:
+                self._cancel(job_id)
+                if not reads:
+                    with suppress(EngineUnavailable):
+                        return self._known(job_id)
+                raise QueryTimeout(f"stopped after {limit:g} s")
+            try:
+                return start(client, job_id, left)
+            except api.Conflict:
+                # Asked before: the answer was lost, the job was not.
+                return self._known(job_id)
+            except Exception as error:
+                if not is_passing(error):
+                    raise fault_of(error, self._connection.place) from error
+                last = error
+            if time.monotonic() < end:
+                _pause(attempt)
+        try:
+            return self._known(job_id)
+        except EngineUnavailable:
+            raise fault_of(last, self._connection.place) from last
+
+    def _known(self, job_id: str) -> Any:
+        """The job of that id, if it was ever started."""
+        try:
+            return self.call(
+                lambda client: client.get_job(job_id, retry=NO_RETRY, timeout=_REQUEST_SECONDS)
+            )
+        except api.NotFound:
+            raise EngineUnavailable(
+                f"BigQuery gave no answer and knows no job {job_id}: nothing was done."
+            ) from None
+
+    def _outcome(self, job: Any, end: float, limit: float, reads: bool) -> Any:
+        """Wait for a job.
+
+        :raises google.api_core.exceptions.GoogleAPICallError: the job failed
+        :raises EngineUnavailable: how it ended cannot be found out
+        """
+        for attempt in range(_MOST_ATTEMPTS):
+            left = max(end - time.monotonic(), 0.001)
+            try:
+                # Only queries know `job_retry`; both would start the job again by themselves.
+                if isinstance(job, bigquery.QueryJob):
+                    return job.result(retry=NO_RETRY, job_retry=NO_RETRY, timeout=left)
+                return job.result(retry=NO_RETRY, timeout=left)
+            except Exception as error:
+                if job.error_result is not None:
+                    raise
+                late = isinstance(error, concurrent.futures.TimeoutError | TimeoutError)
+                if (late or is_unanswered(error)) and time.monotonic() >= end:
+                    return self._stopped(job, limit, reads)
+                if not is_unanswered(error):
+                    raise fault_of(error, self._connection.place) from error
+            _pause(attempt)
+        raise EngineUnavailable(
+            f"BigQuery gave no answer to how job {job.job_id} ended: look it up before you repeat."
+        )
+
+    def _stopped(self, job: Any, limit: float, reads: bool) -> Any:
+        """Stop a job that ran out of time; what it did, if it was done before that."""
+        self._cancel(job.job_id)
+        end = time.monotonic() + _CANCEL_SECONDS
+        while not reads and time.monotonic() < end:
+            known = self._known(job.job_id)
+            if known.state == "DONE":
+                if known.error_result is None:
+                    return known.result(retry=NO_RETRY, timeout=_REQUEST_SECONDS)
+                break
+            time.sleep(_FIRST_PAUSE)
+        raise QueryTimeout(f"stopped after {limit:g} s")
+
+    def _cancel(self, job_id: str) -> None:
+        try:
+            self._connection.client().cancel_job(job_id, retry=NO_RETRY, timeout=_CANCEL_SECONDS)
+        except Exception as error:
+            # It ends by its own time limit as well.
+            log.debug("job %s could not be cancelled: %s", job_id, type(error).__name__)
+
+    def _all_labels(self, action: str, resource: str) -> dict[str, str]:
+        return {**self._labels, "action": label(action), "resource": label(resource)}
+
+
+def label(text: str) -> str:
+    """A text as the value of a label may be."""
+    return re.sub(r"[^a-z0-9_\-]", "_", text.lower())[:63]
+
+
+def _pause(attempt: int) -> None:
+    """Wait longer each time, and not all at once (BigQuery's truncated exponential backoff)."""
+    time.sleep(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))

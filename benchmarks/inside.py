@@ -141,9 +141,9 @@ def _limit(
     import ckantoolkit as tk
     import duckdb
 
-    from ckanext.bqdatastore.site import engine_of_site
     from ckanext.bqdatastore.engines.ducklake import connection as lake
     from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
+    from ckanext.bqdatastore.site import engine_of_site
 
     engine = engine_of_site()
     assert isinstance(engine, DuckLakeEngine)

@@ -181,9 +181,10 @@ def _wipe_ours(patch: pytest.MonkeyPatch, mirror: Mirror) -> None:
 
 def wipe() -> None:
     """Drop every table through its engine, and every trigger function."""
-    from ckanext.bqdatastore.site import opened_engines
+    from ckanext.bqdatastore.site import opened_engine
 
-    for engine in opened_engines():
+    engine = opened_engine()
+    if engine is not None:
         for name in engine.tables():
             engine.drop(name)
     with psycopg2.connect(os.environ["CKAN_BQDATASTORE_TRIGGER_URL"]) as connection:

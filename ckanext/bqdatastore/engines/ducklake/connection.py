@@ -156,21 +156,27 @@ class Side:
             self._lock()
 
     def _credentials(self) -> None:
-        """Object store credentials from the settings, as a DuckDB secret."""
-        options = dict(self._settings.options)
+        """The object store's place and keys, as a DuckDB secret."""
         if not self.url.is_remote:
             return
         kind = "GCS" if self.url.data_path.startswith(("gs://", "gcs://")) else "S3"
-        names = {
-            "KEY_ID": "ducklake.s3_access_key_id",
-            "SECRET": "ducklake.s3_secret_access_key",
-            "REGION": "ducklake.s3_region",
-            "ENDPOINT": "ducklake.s3_endpoint",
-            "URL_STYLE": "ducklake.s3_url_style",
+        given = dict(self._settings.options)
+        endpoint = given.get("ducklake.s3_endpoint", "")
+        values = {
+            "KEY_ID": given.get("ducklake.s3_access_key_id") or os.environ.get("AWS_ACCESS_KEY_ID"),
+            "SECRET": given.get("ducklake.s3_secret_access_key")
+            or os.environ.get("AWS_SECRET_ACCESS_KEY"),
+            "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN"),
+            "REGION": given.get("ducklake.s3_region") or os.environ.get("AWS_REGION"),
+            "ENDPOINT": endpoint.removeprefix("http://").removeprefix("https://").rstrip("/"),
+            "URL_STYLE": given.get("ducklake.s3_url_style"),
+            "USE_SSL": "false" if endpoint.startswith("http://") else "true",
         }
-        given = {key: options[name] for key, name in names.items() if options.get(name)}
-        parts = ", ".join(f"{key} {literal(value)}" for key, value in given.items())
-        self._root.execute(f"CREATE SECRET lake_files (TYPE {kind}{', ' + parts if parts else ''})")
+        parts = [
+            f"TYPE {kind}",
+            *(f"{key} {literal(each)}" for key, each in values.items() if each),
+        ]
+        self._root.execute(f"CREATE SECRET lake_files ({', '.join(parts)})")
 
     @again_on_conflict
     def _attach(self) -> None:

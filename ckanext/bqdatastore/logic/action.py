@@ -9,7 +9,9 @@ import ckantoolkit as tk
 from ckan import model
 from ckanext.datastore.backend import DatastoreBackend
 
+from ..authorization import is_permitted
 from ..backend import AnalyticsBackend
+from . import schema
 
 
 @tk.chained_action
@@ -52,3 +54,54 @@ def datastore_delete(
             raise
         tk.check_access("sysadmin", context, {})
         return backend.delete(context, {"resource_id": name})
+
+
+@tk.side_effect_free
+def datastore_authorize(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Say whether the caller may do something with a resource or dataset, and show it.
+
+    For services beside CKAN that keep the data themselves: `403` is no, `404` is not there.
+
+    :param resource_id: id of the resource
+    :type resource_id: string
+    :param package_id: id of the dataset, where no resource is meant (a new one, say)
+    :type package_id: string
+    :param permission: ``read``, ``create``, ``update``, ``delete`` or ``patch``
+        (optional, default: ``read``)
+    :type permission: string
+
+    :returns: ``package``, without its resources, and ``resource``, empty where none is meant
+    :rtype: dictionary
+    """
+    request, errors = tk.navl_validate(data_dict, schema.datastore_authorize(), context)
+    if not errors and not (request.get("resource_id") or request.get("package_id")):
+        errors = {"resource_id": [tk._("resource_id or package_id is required")]}
+    if errors:
+        raise tk.ValidationError(errors)
+    verb = "show" if request["permission"] == "read" else request["permission"]
+    package_id, resource = request.get("package_id"), {}
+    if request.get("resource_id"):
+        _require(context, f"resource_{verb}", {"id": request["resource_id"]})
+        resource = tk.get_action("resource_show")(
+            tk.fresh_context(context), {"id": request["resource_id"]}
+        )
+        package_id = resource["package_id"]
+    elif verb == "create":
+        _require(context, "resource_create", {"package_id": package_id})
+    else:
+        _require(context, f"package_{verb}", {"id": package_id})
+    package = tk.get_action("package_show")(tk.fresh_context(context), {"id": package_id})
+    return {
+        "package": {name: value for name, value in package.items() if name != "resources"},
+        "resource": resource,
+    }
+
+
+def _require(context: Any, permission: str, target: dict[str, Any]) -> None:
+    """
+    :raises NotAuthorized, ObjectNotFound:
+    """
+    if not is_permitted(context, permission, target):
+        raise tk.NotAuthorized(
+            tk._("User {0} not authorized: {1}").format(context.get("user"), permission)
+        )

@@ -57,6 +57,11 @@ def statements() -> Iterator[list[str]]:
         sa.event.remove(model.meta.engine, "before_cursor_execute", note)
 
 
+def beyond_the_user(sent: list[str]) -> list[str]:
+    """Statements that do not look a user up."""
+    return [each for each in sent if ' FROM "user" ' not in each]
+
+
 @dataclasses.dataclass(frozen=True)
 class Situation:
     """Who asks for what, and other things the change is about.

@@ -27,6 +27,7 @@ from .permissions import (
     Situation,
     ask,
     ask_elsewhere,
+    beyond_the_user,
     hide,
     hide_in_another_session,
     new_user,
@@ -65,7 +66,7 @@ def is_remembered(here: Situation) -> bool:
     """Whether an answer takes no more of the database than to look the user up."""
     with statements() as sent:
         ask(here.user, here.action, here.resource)
-    return all(' FROM "user" ' in each for each in sent)
+    return not beyond_the_user(sent)
 
 
 def allowed(context: dict[str, Any], here: Situation) -> bool:

@@ -215,7 +215,7 @@ class BigQueryEngine(Engine):
         condition: sge.Expr = sge.true()
         parameters: list[Any] = []
         if deletion.predicate is not None:
-            condition = _with_stored_names(deletion.predicate.tree, {table.name: entry})
+            condition = _with_stored_names(deletion.predicate.tree, {}, entry)
             parameters = _parameters(deletion.predicate.parameters)
         returned = None
         if deletion.returning_limit:
@@ -256,12 +256,15 @@ class BigQueryEngine(Engine):
                 [pa.array([self._read.row_count(counted)], pa.int64())], names=["count"]
             )
             return RecordStream(count.schema, iter([count]))
-        entries: dict[str, Entry] = {}
-        for name in dict.fromkeys(names):
-            found = self._read.find(name)
-            if found is not None and found.entry is not None:
-                entries[name] = found.entry
-        tree = _with_stored_names(query.tree, entries)
+        entries = {
+            name: found.entry for name in dict.fromkeys(names) if (found := self._read.find(name))
+        }
+        sources = {
+            each.alias_or_name: entry
+            for each in query.tree.find_all(sge.Table)
+            if each.db == RESOURCES and (entry := entries.get(each.name)) is not None
+        }
+        tree = _with_stored_names(query.tree, sources)
         for table in tree.find_all(sge.Table):
             if table.db == RESOURCES:
                 full = statements.path(self._read.reference(table.name))
@@ -318,20 +321,36 @@ def _require_dataset(side: Connection, jobs: Jobs) -> None:
         )
 
 
-def _with_stored_names(tree: sge.Expr, entries: Mapping[str, Entry]) -> sge.Expr:
-    """The tree with the columns' names in BigQuery in place of the API's."""
+def _with_stored_names(
+    tree: sge.Expr, sources: Mapping[str, Entry], own: Entry | None = None
+) -> sge.Expr:
+    """The tree with the columns' names in BigQuery in place of the API's.
+
+    :param sources: tables by the names that the tree has for them
+    :param own: the table that the tree is a condition of
+    """
     tree = tree.copy()
-    renamed: dict[str, str] = {}
-    arrays: set[str] = set()
-    for entry in entries.values():
-        renamed.update((a, b) for a, b in entry.columns.items() if a != b)
-        arrays.update(name for name, type in entry.table.types.items() if type.startswith("_"))
     for each in list(tree.find_all(sge.Column)):
-        if each.name in arrays and isinstance(each.parent, sge.EQ | sge.In | sge.Predicate):
+        entry = sources.get(each.table or _only_source(each), own)
+        if entry is None or each.name not in entry.columns:
+            continue
+        is_array = entry.table.types[each.name].startswith("_")
+        stored = entry.columns[each.name]
+        if stored != each.name:
+            each.this.replace(sge.to_identifier(stored, quoted=True))
+        if is_array and isinstance(each.parent, _COMPARISONS):
             _compare_as_text(each)
-        if each.name in renamed:
-            each.this.replace(sge.to_identifier(renamed[each.name], quoted=True))
     return tree
+
+
+_COMPARISONS = (sge.EQ, sge.In, sge.GT, sge.GTE, sge.LT, sge.LTE)
+
+
+def _only_source(column: sge.Column) -> str:
+    """The name of the one table of the select that a column without a table's name is in."""
+    select = column.find_ancestor(sge.Select)
+    source = select.args.get("from_") if select else None
+    return source.this.alias_or_name if source and isinstance(source.this, sge.Table) else ""
 
 
 def _compare_as_text(array: sge.Column) -> None:

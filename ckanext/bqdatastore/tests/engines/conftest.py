@@ -62,7 +62,19 @@ def settings(engine_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Engi
 
 
 @pytest.fixture(scope="session")
-def opened_engine(settings: EngineSettings) -> Iterator[Engine]:
+def statements_checked(engine_kind: str) -> Iterator[None]:
+    """Whatever BigQuery is asked in a test must be what BigQuery would take."""
+    if engine_kind != "bigquery":
+        yield
+        return
+    from .googlesql import every_statement_accepted  # slow to import, and seldom needed
+
+    with every_statement_accepted():
+        yield
+
+
+@pytest.fixture(scope="session")
+def opened_engine(settings: EngineSettings, statements_checked: None) -> Iterator[Engine]:
     opened = registry.load(settings.write_url.split(":")[0])(settings)
     opened.open()
     yield opened

@@ -12,6 +12,9 @@ QUICK ?=
 TESTS ?=
 # The engine that `make conformance` runs CKAN's tests on.
 ENGINE ?= ducklake
+# How many requests `make differential` makes up, and where in all possible ones it begins.
+REQUESTS ?= 1000
+SEED ?= 1
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -21,7 +24,7 @@ SOURCES := ckanext/bqdatastore devstack benchmarks conformance
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose another Python)
@@ -54,6 +57,13 @@ conformance: venv  ## Run CKAN's own DataStore tests on our backend (ENGINE=bigq
 		$(BIN)/python -m pytest -q -p conformance.plugin --datastore-engine=$(ENGINE) \
 		--ckan-ini=conformance/test.ini --import-mode=importlib \
 		-o consider_namespace_packages=true --pyargs ckanext.datastore.tests
+
+.PHONY: differential
+differential: venv  ## Send the same requests to CKAN's own backend and to ours (REQUESTS=1000 SEED=1)
+	@DIFFERENTIAL_REQUESTS=$(REQUESTS) $(BIN)/python -m devstack run -- \
+		$(BIN)/python -m pytest -q --ckan-ini=test.ini --hypothesis-seed=$(SEED) \
+		ckanext/bqdatastore/tests/differential \
+		ckanext/bqdatastore/tests/engines/test_ducklake_translate.py
 
 .PHONY: lint
 lint: venv  ## Look for mistakes and wrong format

@@ -13,6 +13,7 @@ import sqlglot.expressions as sge
 
 from ..model.errors import InvalidRequest
 from ..model.query import Parameter, ParameterNames, column
+from ..model.types import is_array
 
 
 class FilterOperation(Protocol):
@@ -74,4 +75,8 @@ def condition(
     comparison = _COMPARISONS.get(operation.op)
     if comparison is None:
         raise InvalidRequest("filters", f"Unknown filter operation: {operation!r}")
-    return comparison(this=column(field), expression=bound(operation.value))
+    result = comparison(this=column(field), expression=bound(operation.value))
+    if operation.op in ("lt", "lte") and is_array(types[field]):
+        # DuckDB makes one BETWEEN of a lower and an upper bound, and then has none for arrays.
+        return sge.func("coalesce", result, sge.false())
+    return result

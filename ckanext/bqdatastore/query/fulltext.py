@@ -493,14 +493,9 @@ class _Document:
         """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
         words = list(dict.fromkeys(_words(tree)))
         if isinstance(tree, And | Phrase) and len(words) > 1:
-            result = self._rank_and(tree, words)
-        else:
-            result = self._rank_or(words)
-        # Normalization 32 is x / (x + 1).
-        one = sge.Literal.number(1)
-        more = sge.paren(sge.Add(this=one.copy(), expression=result))
-        share = sge.Div(this=one.copy(), expression=more)
-        return _real(sge.Sub(this=one, expression=share))
+            # Where no two words occur together PostgreSQL says 1e-20, not 0.
+            return _real(sge.func("greatest", _share(self._rank_and(tree, words)), _double(1e-20)))
+        return _real(_share(self._rank_or(words)))
 
     def _rank_or(self, words: Sequence[Word]) -> sge.Expr:
         terms: list[sge.Expr] = []
@@ -602,6 +597,13 @@ def _may_share_stem(stop_word: str, word: Word) -> bool:
     """
     shared = 1 if word.prefix else max(1, len(stop_word) - 4)
     return stop_word[:shared] == word.text[:shared]
+
+
+def _share(value: sge.Expr) -> sge.Expr:
+    """Normalization 32: x / (x + 1)."""
+    one = sge.Literal.number(1)
+    more = sge.paren(sge.Add(this=one.copy(), expression=value))
+    return sge.Sub(this=one, expression=sge.Div(this=one.copy(), expression=more))
 
 
 def _sum(terms: Sequence[sge.Expr]) -> sge.Expr:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from ckan.tests import factories
 
-from .harness import STOCK, Answer, Client, active, differences
+from .harness import Client, both
+from .known import compared
 
 CASES = [
     pytest.param(case, id=f"{path.stem}-{case['name']}")
@@ -36,34 +37,11 @@ def _numbered(record: Any, number: int) -> Any:
     return {key: number if value == "$n" else value for key, value in record.items()}
 
 
-def _run(app: Any, token: str, resource_id: str, case: dict[str, Any]) -> list[Answer]:
-    client = Client(app, token)
-    answers = []
-    for step in case["steps"]:
-        ((action, data),) = step.items()
-        data = _expanded(data)
-        if isinstance(data, dict) and "sql" in data:
-            data["sql"] = data["sql"].replace("{table}", f'"{resource_id}"')
-        elif isinstance(data, dict):
-            data = {"resource_id": resource_id, **data}
-            if action in ("create", "upsert", "delete", "records_delete"):
-                data.setdefault("force", True)
-        answers.append(client.call(f"datastore_{action}", data))
-    return answers
-
-
 @pytest.mark.usefixtures("with_plugins", "clean_tables")
 @pytest.mark.parametrize("case", CASES)
 def test_same_answers_as_stock(case: dict[str, Any], app: Any) -> None:
     token = factories.SysadminWithToken()["token"]
     resource_id = factories.Resource()["id"]
-    with active(STOCK):
-        stock = _run(app, token, resource_id, case)
-        Client(app, token).call("datastore_delete", {"resource_id": resource_id, "force": True})
-    ours = _run(app, token, resource_id, case)
-    found = [
-        f"step {number} ({next(iter(case['steps'][number - 1]))}): {difference}"
-        for number, (a, b) in enumerate(zip(stock, ours, strict=True), 1)
-        for difference in differences(a, b)
-    ]
-    assert not found, "\n".join(found)
+    steps = [{action: _expanded(data) for action, data in step.items()} for step in case["steps"]]
+    stock, ours = both(Client(app, token), resource_id, steps)
+    assert not [str(each) for each in compared(steps, stock, ours)]

@@ -1,0 +1,149 @@
+"""Differences from the stock backend that are meant, each as docs/differences.md has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import decimal
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .harness import Answer, differences
+
+Step = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unlisted:
+    """A difference that no kind explains.
+
+    :param steps: the requests up to the one that shows it
+    """
+
+    steps: Sequence[Step]
+    difference: str
+
+    def __str__(self) -> str:
+        return f"step {len(self.steps)} ({next(iter(self.steps[-1]))}): {self.difference}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of difference.
+
+    :param title: its heading in docs/differences.md
+    :param explains: whether it is the reason why these two answers to the last step differ
+    """
+
+    title: str
+    explains: Callable[[Sequence[Step], Answer, Answer], bool]
+
+
+def compared(
+    steps: Sequence[Step], stock: Sequence[Answer], ours: Sequence[Answer]
+) -> list[Unlisted]:
+    """What differs and is not listed. After a difference in a write the tables are no longer one,
+    and nothing more is compared."""
+    found = []
+    for number, (step, a, b) in enumerate(zip(steps, stock, ours, strict=True), 1):
+        different = differences(a, b)
+        so_far = steps[:number]
+        if different and not any(kind.explains(so_far, a, b) for kind in KINDS):
+            found.append(Unlisted(so_far, "; ".join(different)))
+        if (a.status == 200) != (b.status == 200) and next(iter(step)) in _WRITES:
+            break
+    return found
+
+
+_WRITES = frozenset(["create", "upsert", "records_delete", "delete"])
+
+
+def _stock_breaks(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    return ours.status < 500 and (stock.status == 500 or "syntax error" in _words(stock))
+
+
+def _array_of_no_type(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    words = r"of type .* but expression is|operator does not exist: .*\[\]"
+    return ours.status == 200 and bool(re.search(words, _words(stock)))
+
+
+def _distinct_arrays(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    request = steps[-1].get("search", {})
+    return bool(request.get("distinct")) and "operator for type json" in _words(stock)
+
+
+def _rank(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    return "q" in steps[-1].get("search", {}) and not differences(_rounded(stock), _rounded(ours))
+
+
+def _rounded(answer: Answer) -> Answer:
+    """Ranks with the six digits that a float4 has for sure."""
+
+    def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: f"{value:.5e}" if name.startswith("rank") and value is not None else value
+            for name, value in row.items()
+        }
+
+    return _with_records(answer, lambda rows: [rounded(row) for row in rows])
+
+
+def _numbers_given_out(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    """The answers are one when the rows are numbered anew, in the order of their `_id`."""
+    if not any("upsert" in step or "create" in step for step in steps[1:]):
+        return False
+    return not differences(_renumbered(stock), _renumbered(ours))
+
+
+def _json_of_rows(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
+    return not differences(_unwrapped(stock), ours)
+
+
+def _unwrapped(answer: Answer) -> Answer:
+    """The values of the stock backend's composite type, which it shows as they are stored."""
+
+    def value(sent: Any) -> Any:
+        if isinstance(sent, dict) and set(sent) == {"json", "extra"}:
+            return json.loads(sent["json"], parse_float=decimal.Decimal)
+        return sent
+
+    def unwrapped(rows: Any) -> Any:
+        return [{name: value(each) for name, each in row.items()} for row in rows]
+
+    for key in ("records", "deleted_records"):
+        answer = _with_records(answer, unwrapped, key)
+    return answer
+
+
+def _renumbered(answer: Answer) -> Answer:
+    def renumbered(rows: Any) -> Any:
+        ids = sorted({row["_id"] for row in rows if "_id" in row})
+        places = {each: place for place, each in enumerate(ids)}
+        return [{**row, "_id": places[row["_id"]]} if "_id" in row else row for row in rows]
+
+    for key in ("records", "deleted_records"):
+        answer = _with_records(answer, renumbered, key)
+    return answer
+
+
+def _with_records(answer: Answer, changed: Callable[[Any], Any], key: str = "records") -> Answer:
+    """The answer with its records changed, if it has any in the form of objects."""
+    rows = answer.body.get(key) if isinstance(answer.body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return answer
+    return Answer(answer.status, {**answer.body, key: changed(rows)})
+
+
+def _words(answer: Answer) -> str:
+    return str(answer.body) if answer.status != 200 else ""
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("Requests that break the PostgreSQL backend", _stock_breaks),
+    Kind("Numbers given out", _numbers_given_out),
+    Kind("Arrays whose type PostgreSQL cannot tell", _array_of_no_type),
+    Kind("Distinct arrays", _distinct_arrays),
+    Kind("JSON in rows that come back", _json_of_rows),
+    Kind("The last digit of a rank", _rank),
+)

@@ -173,6 +173,9 @@ def _keyed(table: Table, request: Request) -> Table:
             _check_columns(table, index, sent)
         changes["indexes"] = tuple(tuple(index) for index in indexes if index)
     if request.aliases is not None:
+        for position, alias in enumerate(request.aliases):
+            if alias in request.aliases[:position]:
+                raise InvalidRequest("alias", f'The alias "{alias}" already exists.')
         changes["aliases"] = tuple(request.aliases)
     if request.triggers is not None:
         changes["triggers"] = tuple(request.triggers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,7 +123,7 @@ def _keyed_rows(
     positions = [position for position, _ in numbered]
     records = [record for _, record in numbered]
     keys = ingest(records, [fields[name] for name in key], positions=positions)
-    values = list(zip(*(each.to_pylist() for each in keys.columns), strict=True))
+    values = list(zip(*(_comparable(each) for each in keys.columns), strict=True))
     if len(set(values)) < len(values):
         # The last word on each field counts, but a wrong value is wrong even if overwritten.
         ingest(records, [fields[name] for name in fields if name != ID], positions=positions)
@@ -138,6 +139,14 @@ def _keyed_rows(
         places = tuple(positions[index] for index in indexes)
         rows.append(Rows(ingest(part, used, positions=places), key, places))
     return rows
+
+
+def _comparable(key: pa.ChunkedArray) -> list[Any]:
+    """Values of a key column. To PostgreSQL one NaN is like the other, to Python only itself."""
+    values = key.to_pylist()
+    if not pa.types.is_floating(key.type):
+        return values
+    return [math.nan if value != value else value for value in values]
 
 
 def _merged(

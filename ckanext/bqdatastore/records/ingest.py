@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..model import types
 from ..model.errors import InvalidRecord
@@ -25,6 +26,9 @@ from .ordinary import Unordinary, ordinary
 from .refusal import Mismatched, Refused, invalid_syntax
 
 ID_FIELD = Field(ID, "int8")
+
+HIGHEST_ID = 2**53 - 1
+"""The highest `_id` that a caller may choose: those after it must fit too, and be exact in JSON."""
 
 
 def ingest(
@@ -111,7 +115,14 @@ def _id_column(values: list[Any], type_name: str) -> pa.Array:
     for index, value in enumerate(values):
         if isinstance(value, float) and not value.is_integer():
             raise BadValue(index, invalid_syntax(types.native_type(type_name), repr(value)))
-    return column(values, type_name)
+    ids = column(values, type_name)
+    if ids.null_count:
+        index = pc.index(ids.is_null(), True).as_py()
+        raise BadValue(index, Refused(f'null value in column "{ID}" violates not-null constraint'))
+    too_high = pc.index(pc.greater(ids, HIGHEST_ID), True).as_py()
+    if too_high >= 0:
+        raise BadValue(too_high, Refused("integer out of range"))
+    return ids
 
 
 def _scalar_column(values: list[Any], type_name: str) -> pa.Array:

@@ -248,6 +248,23 @@ def test_compaction_keeps_rows_and_never_gives_an_id_again(place: Place, reader:
     compact()
     insert(3_000, 50)
     assert len(records_of(reader, "one")) == 53
+    # Chosen by the caller: some way above all others, deleted and forgotten.
+    chosen = [{ID: 9_000, "key": "chosen", "writer": 2, "batch": 4_000}]
+    reader.write("one", WriteMode.UPSERT, chosen)
+    given.add(9_000)
+    insert(4_001, 3)
+    delete_from(4_000)
+    compact()
+    insert(5_000, 3)
+    reader.write(
+        "one", WriteMode.UPSERT, [{**chosen[0], ID: 9_020}, {**chosen[0], ID: 9_010, "key": "less"}]
+    )
+    given.update((9_010, 9_020))
+    delete_from(4_000)
+    compact()
+    insert(6_000, 2)
+    # No number was skipped that nobody chose to skip.
+    assert max(given) == 9_022
 
 
 # The lock itself

@@ -21,14 +21,16 @@ FORMAT = 1
 """Version of the JSON in a table's comment."""
 
 
-def to_comment(table: Table, columns: Mapping[str, str]) -> str:
+def to_comment(table: Table, columns: Mapping[str, str], skipped_ids: int = 0) -> str:
     """A table's metadata as the text of its comment.
 
     :param columns: field ids to stored names
+    :param skipped_ids: as in `Entry`
     """
     return msgspec.json.encode(
         {
             "v": FORMAT,
+            **({"skipped_ids": skipped_ids} if skipped_ids else {}),
             "fields": [
                 {
                     "id": field.id,
@@ -47,8 +49,8 @@ def to_comment(table: Table, columns: Mapping[str, str]) -> str:
     ).decode()
 
 
-def from_comment(name: str, comment: str) -> tuple[Table, dict[str, str]]:
-    """The table that a comment tells of, and the stored names of its columns."""
+def from_comment(name: str, table_id: int, comment: str) -> Entry:
+    """What a table's comment tells of it."""
     content: dict[str, Any] = msgspec.json.decode(comment)
     columns = {ID: ID}
     columns.update((field["id"], field.get("column", field["id"])) for field in content["fields"])
@@ -63,7 +65,7 @@ def from_comment(name: str, comment: str) -> tuple[Table, dict[str, str]]:
         triggers=tuple(content["triggers"]),
         aliases=tuple(content["aliases"]),
     )
-    return table, columns
+    return Entry(name, table_id, table, columns, skipped_ids=content.get("skipped_ids", 0))
 
 
 def name_columns(table: Table, known: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -94,6 +96,8 @@ class Entry:
     """A name in the catalog: a table, or an alias of one.
 
     :param columns: field ids (and `_id`) to the names of their columns in the lake
+    :param skipped_ids: by how much the highest `_id` may be above the number of rows ever inserted,
+        because callers chose higher ones or triggers let rows fall
     """
 
     name: str
@@ -101,6 +105,7 @@ class Entry:
     table: Table | None = None
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     alias_of: str | None = None
+    skipped_ids: int = 0
 
 
 class Catalog:
@@ -152,35 +157,19 @@ class Catalog:
         )
         return dict(rows)
 
-    def highest_id(self, table_id: int) -> int:
+    def highest_id(self, entry: Entry) -> int:
         """A number that no `_id` of the table has ever been higher than; 0 for a new table.
 
-        DuckLake's statistics of a column keep the maximum of deleted rows too, until compaction
-        rewrites the files. Its own number of the table's next row never goes back, and is at least
-        that of rows that were ever inserted: `TableWriter` gives no `_id` to anything else.
+        DuckLake's own number of the table's next row never goes back, and is at least that of rows
+        that were ever inserted; `TableWriter` gives no `_id` to anything else, and counts what it
+        skips. The statistics of the column would not do: compaction forgets rows that are deleted.
         """
         rows = self._read(
-            sge.select(sge.column("next_row_id", table="t"), sge.column("max_value", table="s"))
-            .from_(sge.alias_(self._relation("ducklake_table_stats"), "t", table=True))
-            .join(
-                sge.alias_(self._relation("ducklake_column"), "c", table=True),
-                on=sge.and_(
-                    sge.column("table_id", table="c").eq(sge.column("table_id", table="t")),
-                    sge.column("column_name", table="c").eq(sge.Literal.string(ID)),
-                    sge.column("end_snapshot", table="c").is_(sge.null()),
-                ),
-            )
-            .join(
-                sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True),
-                on=sge.and_(
-                    sge.column("table_id", table="s").eq(sge.column("table_id", table="c")),
-                    sge.column("column_id", table="s").eq(sge.column("column_id", table="c")),
-                ),
-                join_type="left",
-            )
-            .where(sge.column("table_id", table="t").eq(table_id))
+            sge.select("next_row_id")
+            .from_(self._relation("ducklake_table_stats"))
+            .where(sge.column("table_id").eq(entry.table_id))
         )
-        return max((int(number or 0) for row in rows for number in row), default=0)
+        return int(rows[0][0] or 0) + entry.skipped_ids if rows else entry.skipped_ids
 
     def statistics(self, table_id: int, row_count: int) -> TableStatistics:
         """Sizes from the list of live data files."""
@@ -198,7 +187,7 @@ class Catalog:
                 if comment is None:
                     continue
                 if kind == "table":
-                    return Entry(found, object_id, *from_comment(found, comment))
+                    return from_comment(found, object_id, comment)
                 return Entry(found, object_id, alias_of=comment)
         return None
 

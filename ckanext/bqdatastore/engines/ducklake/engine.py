@@ -154,7 +154,7 @@ class DuckLakeEngine(Engine):
 
     def next_id(self, table: Table) -> int:
         entry = self._catalog.entry(table.name)
-        return self._catalog.highest_id(entry.table_id) + 1 if entry else 1
+        return self._catalog.highest_id(entry) + 1 if entry else 1
 
     @again_on_conflict
     def apply(self, change: TableChange) -> WriteResult:
@@ -171,10 +171,8 @@ class DuckLakeEngine(Engine):
                 for statement in alter_statements(entry.columns, after, columns):
                     _run(cursor, statement)
                 self._refuse_taken(after, change.before.aliases)
-                highest = self._catalog.highest_id(entry.table_id)
+                highest = self._catalog.highest_id(entry)
                 types = self._catalog.column_types(entry.table_id)
-            if after != change.before:
-                _run(cursor, comment_statement("TABLE", after.name, to_comment(after, columns)))
             for statement in alias_statements(
                 change.before.aliases if change.before else (), after
             ):
@@ -185,6 +183,10 @@ class DuckLakeEngine(Engine):
                 result = writer.write(change.write, check_keys=not new_key)
             if new_key:
                 writer.check_whole_table()
+            if after != change.before or writer.skipped_ids:
+                skipped = writer.skipped_ids + (entry.skipped_ids if entry else 0)
+                comment = to_comment(after, columns, skipped)
+                _run(cursor, comment_statement("TABLE", after.name, comment))
         return result
 
     def _refuse_taken(self, table: Table, own: Sequence[str]) -> None:

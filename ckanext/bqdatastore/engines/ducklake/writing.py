@@ -38,6 +38,7 @@ class TableWriter:
     :param columns: field ids (and `_id`) to stored names
     :param next_id: the first `_id` that was never given out
     :param stored: types of the columns in the lake, by stored name (`decimal(9,3)`)
+    :ivar skipped_ids: how many `_id`s below the highest were left out
     """
 
     cursor: duckdb.DuckDBPyConnection
@@ -45,6 +46,7 @@ class TableWriter:
     columns: Mapping[str, str]
     next_id: int
     stored: dict[str, str]
+    skipped_ids: int = 0
 
     def write(self, write: Write, check_keys: bool = True) -> WriteResult:
         """Put all rows in, in order.
@@ -99,7 +101,7 @@ class TableWriter:
         count = data.num_rows
         positions = pa.array(range(count), pa.int64())
         if ID in rows.data.column_names:
-            self.next_id = max(self.next_id, pc.max(data.column(ID)).as_py() + 1)
+            self._skip_to(data.column(ID))
         else:
             new: Sequence[int] = range(count)
             if only_new:
@@ -113,6 +115,14 @@ class TableWriter:
             self.next_id += len(new)
         self.cursor.register(_STAGED, data.append_column(_POSITION, positions))
         return data
+
+    def _skip_to(self, ids: pa.ChunkedArray) -> None:
+        """Take note of `_id`s that come with their rows; those never given out are new rows'."""
+        new = ids.filter(pc.greater_equal(ids, self.next_id))
+        if len(new):
+            next_id = pc.max(new).as_py() + 1
+            self.skipped_ids += next_id - self.next_id - len(new)
+            self.next_id = next_id
 
     def _widen(self, data: pa.Table) -> None:
         """Give numeric columns room for every digit that is coming."""
@@ -243,14 +253,25 @@ class TableWriter:
 
     def _position_of(self, rows: Rows, present: list[str], values: list[str]) -> int:
         """Where in the request the later of two rows of a key is."""
-        named = dict(
-            zip((self.columns[name] for name in self.table.primary_key), values, strict=True)
-        )
         names = ParameterNames()
-        same = sge.and_(*(_varchar(column(name)).eq(names.bind(named[name])) for name in present))
-        staged = sge.select(column(_POSITION)).from_(_STAGED).where(same)
+        # By the table's own text for it: what is staged may have fewer digits.
+        key = sge.and_(
+            *(
+                _varchar(column(self.columns[name], "t")).eq(names.bind(value))
+                for name, value in zip(self.table.primary_key, values, strict=True)
+            )
+        )
+        staged = (
+            sge.select(column(_POSITION, "s"))
+            .from_(sge.alias_(sge.to_table(_STAGED), "s", table=True))
+            .join(
+                lake_table_as(self.table.name, "t"),
+                on=sge.and_(key, *(column(n, "t").eq(column(n, "s")) for n in present)),
+                join_type="semi",
+            )
+        )
         bound = {name: parameter.value for name, parameter in names.values.items()}
-        found = self._fetch(staged.order_by(column(_POSITION)).limit(2), bound)
+        found = self._fetch(staged.order_by(column(_POSITION, "s")).limit(2), bound)
         return rows.positions[int(found[-1][0])]
 
     def _key_of_two_rows(self, rows: sge.Select) -> list[str] | None:

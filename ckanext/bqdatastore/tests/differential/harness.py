@@ -78,7 +78,6 @@ class Client:
             f"/api/action/{action}",
             data=data if isinstance(data, str) else json.dumps(data),
             headers={**self._headers, "Content-Type": "application/json"},
-            expect_errors=True,
         )
         try:
             body = json.loads(response.body, parse_float=decimal.Decimal)

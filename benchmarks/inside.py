@@ -143,6 +143,7 @@ def _limit(
 
     from ckanext.bqdatastore.engines.ducklake import connection as lake
     from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
+    from ckanext.bqdatastore.engines.ducklake.location import located
     from ckanext.bqdatastore.site import engine_of_site
 
     engine = engine_of_site()
@@ -158,6 +159,7 @@ def _limit(
     raw.execute(f"SET memory_limit = {lake.literal(settings.memory_limit)}")
     raw.execute(f"SET threads = {settings.threads}")
     raw.execute("SET TimeZone = 'UTC'")
+    raw.execute("SET parquet_metadata_cache = true")
     # Under the lake's own names, so that the very same statements can be run.
     raw.execute(f"ATTACH ':memory:' AS {lake.LAKE}")
     files = ", ".join(lake.literal(path) for (path,) in found)
@@ -186,7 +188,7 @@ def _limit(
             continue
         texts = [
             (
-                engine._located(query.tree).sql(dialect="duckdb"),
+                located(query, engine._catalog).sql(dialect="duckdb"),
                 {name: parameter.value for name, parameter in query.parameters.items()},
             )
             for query in queries

@@ -14,6 +14,7 @@ import sqlglot.expressions as sge
 
 from ..model.errors import Unsupported
 from ..model.query import Query, RecordStream
+from ..model.query import table as neutral_table
 from ..model.table import Table, TableStatistics
 from ..model.write import Deletion, TableChange, WriteResult
 
@@ -152,6 +153,11 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def resolve(self, name: str) -> str | None:
         """The table that a name or an alias stands for, or None."""
+
+    def row_count(self, table: Table) -> int:
+        """How many rows a table has."""
+        count = sge.select(sge.Count(this=sge.Star())).from_(neutral_table(table.name))
+        return int(self.query(Query(count)).read_all().column(0)[0].as_py())
 
     @abc.abstractmethod
     def statistics(self, table: Table) -> TableStatistics: ...

@@ -27,14 +27,20 @@ class Query:
 
     Real tables carry the schema `RESOURCES` (see `table`), whatever has none is a CTE's name.
     A value is never in the tree: it is a placeholder whose name is a key of `parameters`.
+
+    :param if_contiguous: a tree that finds the same with less work where the ids of the tables are
+        exactly those from 1 to the number of rows; an engine that knows them to be may run it
     """
 
     tree: sge.Expr
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
+    if_contiguous: sge.Expr | None = None
 
 
 def bound(tree: sge.Expr, values: Mapping[str, Parameter]) -> Query:
     """The tree as a query with those of the values that it refers to."""
+    if not values:
+        return Query(tree)
     used = {placeholder.name for placeholder in tree.find_all(sge.Placeholder)}
     return Query(tree, {name: value for name, value in values.items() if name in used})
 

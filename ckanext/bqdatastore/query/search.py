@@ -68,6 +68,15 @@ class Search:
     names: ParameterNames
 
     @property
+    def by_id_alone(self) -> bool:
+        """Whether the records are all of the table's, in the order of their ids."""
+        return (
+            not self.distinct
+            and not self.conditions
+            and (not self.order or (self.order[0].field == ID and not self.order[0].descending))
+        )
+
+    @property
     def keyset(self) -> str | None:
         """How the next page goes on from the last `_id`: `gt`, `lt`, or None where it cannot."""
         if self.distinct or not self.order:
@@ -88,32 +97,51 @@ def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query
     :param with_id: add each record's `_id` as the last column
     """
     rows = _distinct_rows(search) if search.distinct else _rows(search, with_id)
+    outputs = _outputs(search, dialect)
+    if with_id:
+        outputs.append(column(ID))
+    query = bound(_from(outputs, _derived(rows, "page")), search.names.values)
+    if not search.by_id_alone:
+        return query
+    # The page is known by its ids: nothing else need be looked at.
+    first = sge.convert(search.offset)
+    last = sge.convert(search.offset + search.limit)
+    direct = dataclasses.replace(
+        search,
+        conditions=(
+            sge.GT(this=column(ID), expression=first),
+            sge.LTE(this=column(ID), expression=last),
+        ),
+        offset=0,
+    )
+    rows = _rows(direct, with_id)
+    tree = _from([each.copy() for each in outputs], _derived(rows, "page"))
+    return dataclasses.replace(query, if_contiguous=tree)
+
+
+def _outputs(search: Search, dialect: OutputDialect) -> list[sge.Expr]:
+    """What is made of a page's rows."""
     shown: list[Column] = [
         (name, column(_slot(position)), type)
         for position, (name, _, type) in enumerate(search.columns)
     ]
     if search.records_format == "objects":
-        outputs = [dialect.json_object(shown).as_(RECORD)]
-    elif search.records_format == "lists":
-        outputs = [dialect.json_array(shown).as_(RECORD)]
-    else:
-        outputs = [
-            dialect.copy_text(value, type).as_(_slot(position))
-            for position, (_, value, type) in enumerate(shown)
-        ]
-    if with_id:
-        outputs.append(column(ID))
-    return bound(sge.select(*outputs).from_(rows.subquery("page")), search.names.values)
+        return [dialect.json_object(shown).as_(RECORD, copy=False)]
+    if search.records_format == "lists":
+        return [dialect.json_array(shown).as_(RECORD, copy=False)]
+    return [
+        dialect.copy_text(value, type).as_(_slot(position), copy=False)
+        for position, (_, value, type) in enumerate(shown)
+    ]
 
 
 def total(search: Search) -> Query:
     """How many records the search finds, without limit and offset."""
+    count = sge.Count(this=sge.Star())
     if search.distinct:
-        rows = _select(search).distinct()
-        tree = sge.select(sge.Count(this=sge.Star())).from_(rows.subquery("found"))
+        tree = _from([count], _derived(_distinct(_select(search)), "found"))
     else:
-        tree = sge.select(sge.Count(this=sge.Star())).from_(search.source.copy())
-        tree = tree.where(*(each.copy() for each in search.conditions))
+        tree = _where(_from([count], search.source.copy()), search.conditions)
     return bound(tree, search.names.values)
 
 
@@ -121,15 +149,14 @@ def _rows(search: Search, with_id: bool) -> sge.Select:
     """The page's rows; forms of values are made from them, not from the whole table."""
     select = _select(search)
     if with_id:
-        select = select.select(column(ID))
+        select.args["expressions"].append(column(ID))
     order = [each.tree() for each in search.order]
     if not any(each.field == ID for each in search.order):
         order.append(Order(column(ID)).tree())  # pages of equal terms must not overlap
-    return select.order_by(*order).limit(search.limit).offset(search.offset)
+    return _page(select, order, search)
 
 
 def _distinct_rows(search: Search) -> sge.Select:
-    select = _select(search).distinct()
     shown = {name: position for position, (name, _, _) in enumerate(search.columns)}
     order = []
     for each in search.order:
@@ -142,24 +169,40 @@ def _distinct_rows(search: Search) -> sge.Select:
             order.append(each.tree())
     # The records are all different, so ordering by all of them makes the pages definite.
     order += [Order(column(_slot(position))).tree() for position in range(len(search.columns))]
-    return (
-        sge.select("*")
-        .from_(select.subquery("found"))
-        .order_by(*order)
-        .limit(search.limit)
-        .offset(search.offset)
-    )
+    found = _derived(_distinct(_select(search)), "found")
+    return _page(_from([sge.Star()], found), order, search)
 
 
 def _select(search: Search) -> sge.Select:
     values = [
-        value.copy().as_(_slot(position)) for position, (_, value, _) in enumerate(search.columns)
+        value.copy().as_(_slot(position), copy=False)
+        for position, (_, value, _) in enumerate(search.columns)
     ]
-    return (
-        sge.select(*values)
-        .from_(search.source.copy())
-        .where(*(each.copy() for each in search.conditions))
-    )
+    return _where(_from(values, search.source.copy()), search.conditions)
+
+
+# sqlglot's builders copy the whole tree at each step; what is built here is nobody else's.
+
+
+def _from(values: list[sge.Expr], source: sge.Expr) -> sge.Select:
+    return sge.Select(expressions=values).from_(source, copy=False)
+
+
+def _where(select: sge.Select, conditions: Sequence[sge.Expr]) -> sge.Select:
+    return select.where(*(each.copy() for each in conditions), copy=False)
+
+
+def _distinct(select: sge.Select) -> sge.Select:
+    return select.distinct(copy=False)
+
+
+def _page(select: sge.Select, order: Sequence[sge.Expr], search: Search) -> sge.Select:
+    select = select.order_by(*order, copy=False).limit(search.limit, copy=False)
+    return select.offset(search.offset, copy=False) if search.offset else select
+
+
+def _derived(select: sge.Select, name: str) -> sge.Subquery:
+    return select.subquery(name, copy=False)
 
 
 def _slot(position: int) -> str:

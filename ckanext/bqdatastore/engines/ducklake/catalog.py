@@ -16,6 +16,7 @@ import sqlglot.expressions as sge
 
 from ...model.table import ID, Field, Table, TableStatistics
 from .connection import METADATA, Connections
+from .plain_files import PlainFiles, find_plain_files
 
 FORMAT = 1
 """Version of the JSON in a table's comment."""
@@ -108,6 +109,18 @@ class Entry:
     skipped_ids: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Newest:
+    """The catalog's newest snapshot.
+
+    :param schema_version: a number that changes with every change to any table's columns or
+        metadata
+    """
+
+    snapshot: int
+    schema_version: int
+
+
 class Catalog:
     """Looks names up, and remembers them for as long as the catalog's schema version stands."""
 
@@ -116,10 +129,20 @@ class Catalog:
         self._url = connections.read_url
         # A version and what was found at it, replaced as one: threads need no lock.
         self._known: tuple[int, dict[str, Entry | None]] = (-1, {})
+        self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
+        self._newest = self._rendered(
+            sge.select("snapshot_id", "schema_version")
+            .from_(self._relation("ducklake_snapshot"))
+            .order_by(sge.column("snapshot_id").desc())
+            .limit(1)
+        )
 
-    def entry(self, name: str) -> Entry | None:
-        """What a name stands for, or None."""
-        version = self.schema_version()
+    def entry(self, name: str, newest: Newest | None = None) -> Entry | None:
+        """What a name stands for, or None.
+
+        :param newest: the catalog's newest snapshot, if it was just asked for
+        """
+        version = (newest or self.newest()).schema_version
         known = self._known
         if known[0] != version:
             known = self._known = (version, {})
@@ -128,15 +151,29 @@ class Catalog:
             entries[name] = self._look_up(name)
         return entries[name]
 
-    def schema_version(self) -> int:
-        """A number that changes with every change to any table's columns or metadata."""
-        newest = (
-            sge.select("schema_version")
-            .from_(self._relation("ducklake_snapshot"))
-            .order_by(sge.column("snapshot_id").desc())
-            .limit(1)
-        )
-        return int(self._read(newest)[0][0])
+    def newest(self) -> Newest:
+        """The newest snapshot, asked for each time: it is how changes of others are seen."""
+        return Newest(*self._ask(self._newest)[0])
+
+    def plain_files(self, entry: Entry, newest: Newest) -> PlainFiles | None:
+        """The files that are all there is of a table at that snapshot, or None."""
+        known = self._plain
+        if known[0] != newest.snapshot:
+            known = self._plain = (newest.snapshot, {})
+        found = known[1]
+        if entry.table_id not in found:
+            # Only PostgreSQL tells of the catalog's own rows by name; an object store's files are
+            # better opened by DuckLake, which knows their sizes.
+            possible = self._connections.catalog_database is not None and not self._url.is_remote
+            files = None
+            if possible:
+                files = find_plain_files(
+                    self._read, self._relation, entry.table_id, self._url.data_path
+                )
+                if self.newest() != newest:
+                    return None
+            found[entry.table_id] = files
+        return found[entry.table_id]
 
     def table_names(self) -> list[str]:
         return [row[0] for row in self._read(self._names("table")) if row[2] is not None]
@@ -218,14 +255,13 @@ class Catalog:
         return sge.table_(name, db=self._url.schema, catalog=METADATA)
 
     def _read(self, tree: sge.Select) -> list[tuple[Any, ...]]:
-        if self._url.catalog == "postgres":
-            # PostgreSQL itself runs the query: half the time of DuckDB scanning its tables.
-            tree = sge.select("*").from_(
-                sge.func(
-                    "postgres_query",
-                    sge.Literal.string(METADATA),
-                    sge.Literal.string(tree.sql(dialect="postgres")),
-                )
-            )
+        return self._ask(self._rendered(tree))
+
+    def _rendered(self, tree: sge.Select) -> str:
+        return tree.sql(dialect="postgres" if self._url.catalog == "postgres" else "duckdb")
+
+    def _ask(self, statement: str) -> list[tuple[Any, ...]]:
+        if self._connections.catalog_database is not None:
+            return self._connections.catalog_database.read(statement)
         with self._connections.reader() as cursor, self._connections.faults():
-            return cursor.execute(tree.sql(dialect="duckdb")).fetchall()
+            return cursor.execute(statement).fetchall()

@@ -21,6 +21,7 @@ import sqlglot.expressions as sge
 
 from ...model.errors import DatastoreFault, EngineUnavailable, Misconfigured
 from ..base import EngineSettings
+from .catalog_database import CatalogDatabase
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .pool import Lease, Pool
 from .url import DuckLakeURL, parse
@@ -140,6 +141,8 @@ class Side:
         execute("SET autoinstall_known_extensions = false")
         execute("SET autoload_known_extensions = false")
         execute("SET enable_progress_bar_print = false")
+        # Data files never change, and what their footers say is needed by every statement.
+        execute("SET parquet_metadata_cache = true")
         for name, value in _RETRIES.items():
             execute(f"SET {name} = {value}")
         self._credentials()
@@ -215,6 +218,10 @@ class Connections:
         self.write_url = parse(settings.write_url, "ckan.datastore.write_url", default)
         self.read_url = parse(settings.read_url, "ckan.datastore.read_url", default)
         self._check_same_place()
+        # None for a catalog that is not in PostgreSQL.
+        self.catalog_database: CatalogDatabase | None = None
+        if self.read_url.catalog == "postgres":
+            self.catalog_database = CatalogDatabase(self.read_url)
         self._make_pools()
         _all.add(self)
 
@@ -230,6 +237,8 @@ class Connections:
         """Close what this process opened."""
         self._readers.close()
         self._writers.close()
+        if self.catalog_database is not None:
+            self.catalog_database.close()
 
     def abandon(self) -> None:
         """Begin anew in a forked child, without a touch to what the parent has open."""
@@ -237,6 +246,8 @@ class Connections:
             for side in pool.sides():
                 _keep_for_ever(side)
             _keep_for_ever(pool)
+        if self.catalog_database is not None:
+            self.catalog_database.abandon()
         self._make_pools()
 
     def _make_pools(self) -> None:

@@ -22,15 +22,16 @@ from ...model.errors import (
     QueryTimeout,
     TableNotFound,
 )
-from ...model.query import RESOURCES, Query, RecordStream, column
+from ...model.query import Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
 from ..base import Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
-from .connection import LAKE, METADATA, SCHEMA, Connections, literal, tune
+from .connection import METADATA, Connections, literal, tune
 from .dialect import DuckLakeDialect
 from .files import file_relation, inspect_file, numeric_types, run_with_progress
+from .location import located, located_condition
 from .pool import Lease
 from .writing import (
     TableWriter,
@@ -74,7 +75,8 @@ class DuckLakeEngine(Engine):
         with self._connections.writer() as cursor, self._connections.faults():
             tune(cursor)
             self._let_reader_in(cursor)
-        self._catalog.schema_version()
+        self._connections.reader().release()
+        self._catalog.newest()
 
     def close(self) -> None:
         self._connections.close()
@@ -140,9 +142,13 @@ class DuckLakeEngine(Engine):
 
     def statistics(self, table: Table) -> TableStatistics:
         entry = self._entry(table.name)
-        count = Query(sge.select(sge.Count(this=sge.Star())).from_(_neutral(table.name)))
-        rows = self.query(count).read_all().column(0)[0].as_py()
-        return self._catalog.statistics(entry.table_id, rows)
+        return self._catalog.statistics(entry.table_id, self.row_count(table))
+
+    def row_count(self, table: Table) -> int:
+        newest = self._catalog.newest()
+        entry = self._catalog.entry(table.name, newest)
+        files = self._catalog.plain_files(entry, newest) if entry else None
+        return files.row_count if files else super().row_count(table)
 
     def _entry(self, name: str) -> Entry:
         entry = self._catalog.entry(name)
@@ -215,7 +221,7 @@ class DuckLakeEngine(Engine):
         predicate: sge.Expr | None = None
         values: Mapping[str, object] = {}
         if deletion.predicate is not None:
-            predicate = self._located(deletion.predicate.tree, entry.columns)
+            predicate = located_condition(deletion.predicate.tree, entry.columns)
             values = _values(deletion.predicate)
         returned = None
         with self._transaction() as cursor:
@@ -263,7 +269,7 @@ class DuckLakeEngine(Engine):
             return cursor.execute(select.sql(dialect="duckdb")).to_arrow_table()
 
     def query(self, query: Query, timeout: float | None = None) -> RecordStream:
-        text = self._located(query.tree).sql(dialect="duckdb")
+        text = located(query, self._catalog).sql(dialect="duckdb", copy=False)
         with ExitStack() as stack:
             lease = self._connections.reader()
             cursor = stack.enter_context(lease)
@@ -272,29 +278,6 @@ class DuckLakeEngine(Engine):
                 reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
             stack.pop_all()
         return RecordStream(reader.schema, self._batches(lease, reader, limit))
-
-    def _located(self, tree: sge.Expr, own: Mapping[str, str] | None = None) -> sge.Expr:
-        """The tree with the lake's names of tables and columns in place of the API's.
-
-        :param own: field ids to stored names where the tree is a condition without its table
-        """
-        tree = tree.copy()
-        stored: dict[str, Mapping[str, str]] = {}
-        for table in tree.find_all(sge.Table):
-            if table.db != RESOURCES:
-                continue
-            entry = self._catalog.entry(table.name)
-            if entry is not None:
-                stored[table.alias_or_name] = entry.columns
-            table.set("db", sge.to_identifier(SCHEMA))
-            table.set("catalog", sge.to_identifier(LAKE))
-        known = [*stored.values(), own or {}]
-        if any(name != each for columns in known for name, each in columns.items()):
-            for each in tree.find_all(sge.Column):
-                columns = stored.get(each.table or _only_source(each), own or {})
-                name = columns.get(each.name, each.name)
-                each.this.replace(sge.to_identifier(name, quoted=True))
-        return tree
 
     # Files
 
@@ -434,21 +417,8 @@ class _TimeLimit:
                 self._cursor.interrupt()
 
 
-def _only_source(column: sge.Column) -> str:
-    """The name of the one table of the select that a column without a table's name is in."""
-    select = column.find_ancestor(sge.Select)
-    source = select.args.get("from_") if select else None
-    return source.this.alias_or_name if source and isinstance(source.this, sge.Table) else ""
-
-
 def _values(query: Query) -> Mapping[str, object]:
     return {name: parameter.value for name, parameter in query.parameters.items()}
-
-
-def _neutral(name: str) -> sge.Table:
-    from ...model.query import table
-
-    return table(name)
 
 
 def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:

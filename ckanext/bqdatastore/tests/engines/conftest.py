@@ -14,9 +14,10 @@ from ckanext.bqdatastore.engines import registry
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
 
 
-def _urls(kind: str, folder: Path) -> tuple[str, str]:
+def urls(kind: str, folder: Path) -> tuple[str, str]:
+    """The write and the read URL of a new place."""
     if kind == "bigquery":
-        return bigquery_urls()
+        return bigqueryurls()
     lake = folder / "lake"
     if kind == "sqlite":
         url = f"ducklake:sqlite:///{folder}/catalog.sqlite?data_path={lake}"
@@ -27,7 +28,7 @@ def _urls(kind: str, folder: Path) -> tuple[str, str]:
     return f"{write_url}?{options}", f"{read_url}?{options}"
 
 
-def bigquery_urls() -> tuple[str, str]:
+def bigqueryurls() -> tuple[str, str]:
     """URLs of a new dataset in the emulator."""
     endpoint = os.environ.get("DEVSTACK_BIGQUERY_URL")
     if not endpoint:
@@ -57,7 +58,7 @@ def engine_kind(request: pytest.FixtureRequest) -> str:
 def settings(engine_kind: str, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
     """Settings of an engine on a place of its own."""
     folder = tmp_path_factory.mktemp("engine")
-    write_url, read_url = _urls(engine_kind, folder)
+    write_url, read_url = urls(engine_kind, folder)
     return EngineSettings(write_url, read_url, folder, statement_timeout=30.0)
 
 

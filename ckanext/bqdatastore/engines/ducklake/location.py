@@ -1,0 +1,100 @@
+"""Neutral trees with the lake's tables and columns in place of the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import sqlglot.expressions as sge
+
+from ...model.query import RESOURCES, Query
+from .catalog import Catalog, Entry, Newest
+from .connection import LAKE, SCHEMA
+from .plain_files import PlainFiles
+
+
+def located(query: Query, catalog: Catalog) -> sge.Expr:
+    """A tree of its own by which DuckDB finds what the query asks for at the newest snapshot."""
+    newest = catalog.newest()
+    entries: dict[str, Entry] = {}
+    for table in _resources(query.tree):
+        entry = catalog.entry(table.name, newest)
+        if entry is not None:
+            entries[table.name] = entry
+    files = _plain_files(catalog, entries, newest)
+    tree = query.tree
+    if files and query.if_contiguous and all(each.contiguous for each in files.values()):
+        tree = query.if_contiguous
+    tree = tree.copy()
+    stored: dict[str, Mapping[str, str]] = {}
+    for table in list(_resources(tree)):
+        if table.name in entries:
+            stored[table.alias_or_name] = entries[table.name].columns
+        if table.name in files:
+            alias = table.args.get("alias") or sge.TableAlias(this=table.this)
+            table.set("this", files[table.name].reader())
+            table.set("alias", alias)
+            table.set("db", None)
+        else:
+            table.set("db", sge.to_identifier(SCHEMA))
+            table.set("catalog", sge.to_identifier(LAKE))
+    _rename_columns(tree, stored)
+    return tree
+
+
+def located_condition(tree: sge.Expr, columns: Mapping[str, str]) -> sge.Expr:
+    """A condition on one table, which is not in the tree.
+
+    :param columns: the table's field ids to stored names
+    """
+    tree = tree.copy()
+    for table in list(_resources(tree)):
+        table.set("db", sge.to_identifier(SCHEMA))
+        table.set("catalog", sge.to_identifier(LAKE))
+    _rename_columns(tree, {}, columns)
+    return tree
+
+
+def _resources(tree: sge.Expr) -> Iterator[sge.Table]:
+    """The DataStore's tables in a neutral tree."""
+    return (each for each in tree.find_all(sge.Table) if each.db == RESOURCES)
+
+
+def _plain_files(
+    catalog: Catalog, entries: Mapping[str, Entry], newest: Newest
+) -> dict[str, PlainFiles]:
+    """Each table's files if all of the tables are plain, or nothing: one statement must see one
+    snapshot.
+    """
+    found: dict[str, PlainFiles] = {}
+    for name, entry in entries.items():
+        files = catalog.plain_files(entry, newest)
+        if files is None:
+            return {}
+        found[name] = files
+    return found
+
+
+def _rename_columns(
+    tree: sge.Expr,
+    stored: Mapping[str, Mapping[str, str]],
+    own: Mapping[str, str] | None = None,
+) -> None:
+    """Put columns' stored names in place of field ids.
+
+    :param stored: for each relation in the tree, its field ids to stored names
+    :param own: the same of a relation that is not in the tree
+    """
+    known = [*stored.values(), own or {}]
+    if all(name == each for columns in known for name, each in columns.items()):
+        return
+    for each in tree.find_all(sge.Column):
+        columns = stored.get(each.table or _only_source(each), own or {})
+        name = columns.get(each.name, each.name)
+        each.this.replace(sge.to_identifier(name, quoted=True))
+
+
+def _only_source(column: sge.Column) -> str:
+    """The name of the one table of the select that a column without a table's name is in."""
+    select = column.find_ancestor(sge.Select)
+    source = select.args.get("from_") if select else None
+    return source.this.alias_or_name if source and isinstance(source.this, sge.Table) else ""

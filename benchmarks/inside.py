@@ -188,10 +188,10 @@ def _limit(
             continue
         texts = [
             (
-                located(query, engine._catalog).sql(dialect="duckdb"),
-                {name: parameter.value for name, parameter in query.parameters.items()},
+                each.tree.sql(dialect="duckdb"),
+                {name: parameter.value for name, parameter in each.parameters.items()},
             )
-            for query in queries
+            for each in (located(query, engine._catalog) for query in queries)
         ]
 
         def ours(queries: list[Any] = queries) -> None:

@@ -6,7 +6,8 @@ CKAN's dicts and `IDatastore` plugins in, the trees of `query` out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ckan import plugins
@@ -96,11 +97,14 @@ def _search(
     operations = _validate(context, data_dict, types)
     names = ParameterNames()
     conditions = _conditions(operations, types, names)
-    ranks = _text_search(data_dict, types, conditions, names, engine.dialect)
+    rankings = _text_search(data_dict, types, conditions, names, engine.dialect)
     for plugin, where in _plugin_fragments(context, data_dict, types):
         conditions += _fragments(plugin, where, names)
-    shown = _shown_fields(fields, types, ranks, bool(data_dict.get("full_text")))
-    types.update(dict.fromkeys(ranks, "float"))
+    shown = _shown_fields(fields, types, rankings, bool(data_dict.get("full_text")))
+    types.update(dict.fromkeys(rankings, "float"))
+    sort = data_dict.get("sort")
+    # A rank is long, so it is made only where it is shown or sorted by.
+    ranks = {name: make() for name, make in rankings.items() if name in shown or not sort}
     return search.Search(
         source=source,
         columns=tuple(
@@ -108,7 +112,7 @@ def _search(
             for each in shown
         ),
         conditions=tuple(conditions),
-        order=tuple(_order(data_dict.get("sort"), types, ranks)),
+        order=tuple(_order(sort, types, ranks)),
         limit=int(data_dict.get("limit", 100)),
         offset=int(data_dict.get("offset") or 0),
         distinct=bool(data_dict.get("distinct")),
@@ -123,18 +127,18 @@ def _text_search(
     conditions: list[Any],
     names: ParameterNames,
     dialect: Any,
-) -> dict[str, Any]:
-    """Add the conditions of `q` and `full_text`; the rank columns, by name."""
+) -> dict[str, Callable[[], Any]]:
+    """Add the conditions of `q` and `full_text`; what makes the rank columns, by name."""
     q, full_text = data_dict.get("q"), data_dict.get("full_text")
     plain = bool(data_dict.get("plain", True))
     language = data_dict.get("language") or config.text_search_language()
     row = [(name, type) for name, type in types.items() if name != ID]
-    ranks: dict[str, Any] = {}
+    ranks: dict[str, Callable[[], Any]] = {}
 
     def whole_row(text: str) -> None:
         terms = fulltext.parse(text, language=language, plain=plain)
         conditions.append(fulltext.condition(terms, row, dialect, names))
-        ranks["rank"] = fulltext.rank(terms, row, dialect, names)
+        ranks["rank"] = partial(fulltext.rank, terms, row, dialect, names)
 
     if full_text:
         whole_row(full_text)
@@ -149,7 +153,9 @@ def _text_search(
             if types[name] not in config.indexed_text_types():
                 conditions.append(fulltext.condition(terms, row, dialect, names))
             conditions.append(fulltext.condition(terms, field, dialect, names, whole_row=False))
-            ranks[f"rank {name}"] = fulltext.rank(terms, field, dialect, names, whole_row=False)
+            ranks[f"rank {name}"] = partial(
+                fulltext.rank, terms, field, dialect, names, whole_row=False
+            )
     return ranks
 
 

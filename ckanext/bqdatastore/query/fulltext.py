@@ -518,9 +518,36 @@ class _Document:
         counts = [_number_if(test, sge.Literal.number(1)) for test in self._equal(word)]
         columns = self._columns_with(word)
         if columns:
-            tokens = self._tokens(self._document(columns, lexeme))
-            counts.append(dialect.full_text_count(tokens, lexeme))
+            counts.append(self._count_in_texts(lexeme, columns))
         return dialect.full_text_weight(_sum(counts)) if counts else _double(0.0)
+
+    def _count_in_texts(self, lexeme: Lexeme, columns: Sequence[FieldType]) -> sge.Expr:
+        """How often the columns, as text, have the lexeme.
+
+        Where runs of letters and digits do, each column is counted by itself: an engine has a
+        column's different texts once.
+        """
+        dialect = self._dialect
+        tokens = self._tokens(self._document(columns, lexeme))
+        result = dialect.full_text_count(tokens, lexeme)
+        texts = [(self._text(name, type), type in _PLAIN) for name, type in columns]
+        possible = [(text, plain, self._possible(text, lexeme)) for text, plain in texts]
+        if not lexeme.run or not all(tests for _, _, tests in possible):
+            return result
+        # How often a word is in a text depends on more than whether it is.
+        exact = dataclasses.replace(lexeme, stemmer=None)
+        counts: list[sge.Expr] = []
+        unsure: list[sge.Expr] = []
+        for text, plain, tests in possible:
+            if not plain:
+                unsure += tests
+                continue
+            unsure.append(sge.and_(*tests, dialect.full_text_is_compound(text, exact, GRAMMAR)))
+            found = dialect.full_text_count(dialect.full_text_runs(text.copy(), GRAMMAR), lexeme)
+            counts.append(_number_if(sge.and_(*tests), found))
+        if not counts:
+            return result
+        return sge.Case(ifs=[sge.If(this=sge.or_(*unsure), true=result)], default=_sum(counts))
 
     def _rank_and(self, tree: Node, words: Sequence[Word]) -> sge.Expr:
         def of_tokens(tokens: sge.Expr) -> sge.Expr:

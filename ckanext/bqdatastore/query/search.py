@@ -14,6 +14,8 @@ from ..model.table import ID
 
 Column = tuple[str, sge.Expr, str]
 
+_HIGHEST_ID = 2**63 - 1
+
 RECORD = "record"
 """The column of a page that holds each record's text, for the JSON formats."""
 
@@ -68,13 +70,20 @@ class Search:
     names: ParameterNames
 
     @property
-    def by_id_alone(self) -> bool:
-        """Whether the records are all of the table's, in the order of their ids."""
-        return (
-            not self.distinct
-            and not self.conditions
-            and (not self.order or (self.order[0].field == ID and not self.order[0].descending))
-        )
+    def first_id(self) -> int | None:
+        """The id behind which the records begin, if that is all that selects and orders them."""
+        if self.distinct or (
+            self.order and (self.order[0].field != ID or self.order[0].descending)
+        ):
+            return None
+        if not self.conditions:
+            return 0
+        only = self.conditions[0]
+        if len(self.conditions) > 1 or not isinstance(only, sge.GT) or only.this != column(ID):
+            return None
+        parameter = self.names.values.get(only.expression.name)
+        value = parameter.value if parameter else None
+        return max(value, 0) if isinstance(value, int) else None
 
     @property
     def keyset(self) -> str | None:
@@ -101,22 +110,27 @@ def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query
     if with_id:
         outputs.append(column(ID))
     query = bound(_from(outputs, _derived(rows, "page")), search.names.values)
-    if not search.by_id_alone:
+    direct = _by_ids(search)
+    if direct is None:
         return query
-    # The page is known by its ids: nothing else need be looked at.
-    first = sge.convert(search.offset)
-    last = sge.convert(search.offset + search.limit)
-    direct = dataclasses.replace(
-        search,
-        conditions=(
-            sge.GT(this=column(ID), expression=first),
-            sge.LTE(this=column(ID), expression=last),
-        ),
-        offset=0,
-    )
-    rows = _rows(direct, with_id)
-    tree = _from([each.copy() for each in outputs], _derived(rows, "page"))
+    tree = _from([each.copy() for each in outputs], _derived(_rows(direct, with_id), "page"))
     return dataclasses.replace(query, if_contiguous=tree)
+
+
+def _by_ids(search: Search) -> Search | None:
+    """The same page of a table whose ids have no gaps: nothing but its own rows need be looked at.
+
+    None where other things than ids say what is on it.
+    """
+    first = search.first_id
+    if first is None:
+        return None
+    last = min(first + search.offset + search.limit, _HIGHEST_ID)
+    within = (
+        sge.GT(this=column(ID), expression=sge.convert(first + search.offset)),
+        sge.LTE(this=column(ID), expression=sge.convert(last)),
+    )
+    return dataclasses.replace(search, conditions=within, offset=0)
 
 
 def _outputs(search: Search, dialect: OutputDialect) -> list[sge.Expr]:
@@ -150,7 +164,13 @@ def _rows(search: Search, with_id: bool) -> sge.Select:
     select = _select(search)
     if with_id:
         select.args["expressions"].append(column(ID))
-    order = [each.tree() for each in search.order]
+    shown = {id(value): position for position, (_, value, _) in enumerate(search.columns)}
+    order = []
+    for each in search.order:
+        # A rank that is shown is not worked out a second time.
+        if each.field is None and id(each.value) in shown:
+            each = dataclasses.replace(each, value=column(_slot(shown[id(each.value)])))
+        order.append(each.tree())
     if not any(each.field == ID for each in search.order):
         order.append(Order(column(ID)).tree())  # pages of equal terms must not overlap
     return _page(select, order, search)

@@ -143,6 +143,8 @@ class Side:
         execute("SET enable_progress_bar_print = false")
         # Data files never change, and what their footers say is needed by every statement.
         execute("SET parquet_metadata_cache = true")
+        # A sorted page reads its other columns when it is known which rows are on it.
+        execute("SET late_materialization_max_rows = 1000")
         for name, value in _RETRIES.items():
             execute(f"SET {name} = {value}")
         self._credentials()

@@ -269,7 +269,8 @@ class DuckLakeEngine(Engine):
             return cursor.execute(select.sql(dialect="duckdb")).to_arrow_table()
 
     def query(self, query: Query, timeout: float | None = None) -> RecordStream:
-        text = located(query, self._catalog).sql(dialect="duckdb", copy=False)
+        query = located(query, self._catalog)
+        text = query.tree.sql(dialect="duckdb", copy=False)
         with ExitStack() as stack:
             lease = self._connections.reader()
             cursor = stack.enter_context(lease)

@@ -213,8 +213,13 @@ class DuckDBFullText:
             sge.If(this=_number(n), true=_double(sum(1 / each**2 for each in range(1, n + 1))))
             for n in range(3)
         ]
-        limited = call("least", count.copy(), _number(_MOST_POSITIONS))
-        return sge.Case(this=count, ifs=few, default=_sum_of_squares(limited))
+
+        def weight(count: sge.Expr) -> sge.Expr:
+            limited = call("least", count.copy(), _number(_MOST_POSITIONS))
+            return sge.Case(this=count.copy(), ifs=few, default=_sum_of_squares(limited))
+
+        # Each branch of a CASE would count again.
+        return self.full_text_with(count, weight)
 
     def full_text_prefix_weight(self, tokens: sge.Expr, lexeme: Lexeme) -> sge.Expr:
         def weight(lexemes: sge.Expr) -> sge.Expr:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import sqlglot.expressions as sge
 
-from ...model.query import RESOURCES, Query
+from ...model.query import RESOURCES, Query, bound
 from .catalog import Catalog, Entry, Newest
 from .connection import LAKE, SCHEMA
 from .plain_files import PlainFiles
 
 
-def located(query: Query, catalog: Catalog) -> sge.Expr:
-    """A tree of its own by which DuckDB finds what the query asks for at the newest snapshot."""
+def located(query: Query, catalog: Catalog) -> Query:
+    """A query of its own by which DuckDB finds what is asked for at the newest snapshot."""
     newest = catalog.newest()
     entries: dict[str, Entry] = {}
     for table in _resources(query.tree):
@@ -21,10 +21,9 @@ def located(query: Query, catalog: Catalog) -> sge.Expr:
         if entry is not None:
             entries[table.name] = entry
     files = _plain_files(catalog, entries, newest)
-    tree = query.tree
     if files and query.if_contiguous and all(each.contiguous for each in files.values()):
-        tree = query.if_contiguous
-    tree = tree.copy()
+        query = bound(query.if_contiguous, query.parameters)
+    tree = query.tree.copy()
     stored: dict[str, Mapping[str, str]] = {}
     for table in list(_resources(tree)):
         if table.name in entries:
@@ -38,7 +37,7 @@ def located(query: Query, catalog: Catalog) -> sge.Expr:
             table.set("db", sge.to_identifier(SCHEMA))
             table.set("catalog", sge.to_identifier(LAKE))
     _rename_columns(tree, stored)
-    return tree
+    return Query(tree, query.parameters)
 
 
 def located_condition(tree: sge.Expr, columns: Mapping[str, str]) -> sge.Expr:

@@ -83,13 +83,13 @@ def page(engine: Engine, of: Table, limit: int, offset: int, **options: Any) -> 
     wanted = search.Search(
         source=table(of.name),
         columns=((ID, column(ID), "int8"),),
-        conditions=(),
+        conditions=options.pop("conditions", ()),
         order=options.pop("order", ()),
         limit=limit,
         offset=offset,
         distinct=options.pop("distinct", False),
         records_format="csv",
-        names=ParameterNames(),
+        names=options.pop("names", ParameterNames()),
     )
     return search.page(wanted, engine.dialect)
 
@@ -103,7 +103,7 @@ def test_a_loaded_file_is_read_as_its_files(lake: DuckLakeEngine, loaded: Table)
     assert found is not None
     assert (found.row_count, found.contiguous) == (ROWS, True)
     assert all(Path(path).exists() for path in found.paths)
-    tree = located(Query(sge.select(column("n")).from_(table("loaded"))), lake._catalog)
+    tree = located(Query(sge.select(column("n")).from_(table("loaded"))), lake._catalog).tree
     assert "READ_PARQUET" in tree.sql(dialect="duckdb")
     assert as_tuples(everything(lake, loaded)) == by_ducklake(lake, loaded)
     assert lake.row_count(loaded) == lake.statistics(loaded).row_count == ROWS
@@ -198,7 +198,7 @@ def test_a_statement_over_plain_and_other_tables_reads_one_snapshot(
         .from_(sge.alias_(table("loaded"), "a", table=True))
         .join(sge.alias_(table("other"), "b", table=True), on=sge.true())
     )
-    assert "READ_PARQUET" not in located(Query(joined), lake._catalog).sql(dialect="duckdb")
+    assert "READ_PARQUET" not in located(Query(joined), lake._catalog).tree.sql(dialect="duckdb")
     assert lake.query(Query(joined)).read_all().column(0).to_pylist() == [ROWS]
 
 
@@ -223,6 +223,20 @@ def test_pages_by_id_are_those_of_the_whole_table(
     query = page(lake, loaded, limit, offset)
     assert query.if_contiguous is not None
     expected = list(range(1, ROWS + 1))[offset : offset + limit]
+    assert ids(lake, query) == expected
+    assert ids(lake, Query(query.tree, query.parameters)) == expected
+
+
+@pytest.mark.parametrize("last", [-5, 0, 1, 9_990, ROWS - 1, ROWS, 2**63 - 1])
+@pytest.mark.parametrize("offset", [0, 7])
+def test_pages_behind_an_id_are_those_of_the_whole_table(
+    lake: DuckLakeEngine, loaded: Table, last: int, offset: int
+) -> None:
+    names = ParameterNames()
+    behind = sge.GT(this=column(ID), expression=names.bind(last, "int8"))
+    query = page(lake, loaded, 5, offset, conditions=(behind,), names=names)
+    assert query.if_contiguous is not None
+    expected = [each for each in range(1, ROWS + 1) if each > last][offset : offset + 5]
     assert ids(lake, query) == expected
     assert ids(lake, Query(query.tree, query.parameters)) == expected
 

@@ -10,7 +10,7 @@ from ckan.exceptions import CkanConfigurationException
 from ckanext.datastore import helpers
 from ckanext.datastore.backend import DatastoreBackend
 
-from . import config, definition, search_request
+from . import config, definition, results, search_request
 from .engines.base import Engine
 from .errors import as_ckan
 from .model.errors import (
@@ -198,7 +198,8 @@ class AnalyticsBackend(DatastoreBackend):
             limit = config.rows_max()
             bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1)
             query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
-            rows = engine.query(query, search_request.seconds_allowed(context)).read_all()
+            timeout = search_request.seconds_allowed(context)
+            rows = results.read(engine, query, real_names, timeout)
         if rows.num_rows > limit:
             data_dict["records_truncated"] = True
             rows = rows.slice(0, limit)

@@ -110,6 +110,19 @@ def authorization_cache_ttl() -> float:
     return _not_negative("authorization.cache_ttl")
 
 
+def cache_results_ttl() -> float:
+    """Seconds that the answer to a statement is kept; 0 for none kept."""
+    return _not_negative("cache.results_ttl")
+
+
+def cache_results_max_mb() -> int:
+    """Megabytes of answers that one process keeps."""
+    value = _positive("cache.results_max_mb")
+    if value != int(value):
+        raise Misconfigured(f"{PREFIX}cache.results_max_mb: must be a whole number.")
+    return int(value)
+
+
 def auth_settings() -> tuple[str, ...]:
     """What CKAN's own settings of permissions are now."""
     return tuple(f"{name}={tk.config.get(f'ckan.auth.{name}')}" for name in _AUTH_SETTINGS)
@@ -217,6 +230,8 @@ def check() -> None:
     trigger_url()
     redis_url()
     authorization_cache_ttl()
+    cache_results_ttl()
+    cache_results_max_mb()
 
 
 def check_plugins() -> None:

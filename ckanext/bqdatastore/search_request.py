@@ -16,7 +16,7 @@ from ckanext.datastore import helpers, interfaces
 from ckanext.datastore.backend import _parse_sort_clause
 from ckanext.datastore.filters import parse_query_filters
 
-from . import config
+from . import config, results
 from .engines.base import Engine
 from .model.errors import InvalidRequest, TableNotFound
 from .model.query import ParameterNames, Query, column, table
@@ -45,7 +45,8 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     request = _search(engine, context, data_dict, types, fields, source)
     keyset = request.keyset if data_dict.get("include_next_page") else None
     timeout = seconds_allowed(context)
-    rows = engine.query(search.page(request, engine.dialect, bool(keyset)), timeout).read_all()
+    page = search.page(request, engine.dialect, bool(keyset))
+    rows = results.read(engine, page, [name], timeout)
     last_id = None
     if keyset and rows.num_rows:
         ids = rows.column(rows.num_columns - 1)
@@ -59,7 +60,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         if known is not None and not request.conditions and not request.distinct:
             data_dict["total"] = engine.row_count(known)
         else:
-            found = engine.query(search.total(request), timeout).read_all()
+            found = results.read(engine, search.total(request), [name], timeout)
             data_dict["total"] = found.column(0)[0].as_py()
     if last_id is not None:
         data_dict["next_page"] = {ID: {keyset: last_id}}

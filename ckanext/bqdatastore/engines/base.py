@@ -159,6 +159,14 @@ class Engine(abc.ABC):
         count = sge.select(sge.Count(this=sge.Star())).from_(neutral_table(table.name))
         return int(self.query(Query(count)).read_all().column(0)[0].as_py())
 
+    def version(self, tables: Sequence[str]) -> str | None:
+        """A text that is another after every change to the rows or fields of one of the tables.
+
+        Cheap, and read before a query it tells which state the query sees at least. None: the
+        engine cannot tell, and answers of it are not kept.
+        """
+        return None
+
     @abc.abstractmethod
     def statistics(self, table: Table) -> TableStatistics: ...
 

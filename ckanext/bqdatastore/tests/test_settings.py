@@ -103,6 +103,8 @@ def test_no_other_module_reads_a_setting() -> None:
         ("statement_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
         ("lock_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
         ("authorization.cache_ttl", ["", "soon", "-1", "nan", "inf"]),
+        ("cache.results_ttl", ["", "soon", "-1", "nan", "inf"]),
+        ("cache.results_max_mb", ["", "much", "0", "-1", "1.5", "inf"]),
         ("redis_url", ["localhost", "http://localhost", "redis://"]),
         ("threads", ["", "many", "0", "-2", "1.5", "inf"]),
         ("memory_limit", ["", "much", "80%", "1", "-1GB", "1GB; SELECT 1"]),

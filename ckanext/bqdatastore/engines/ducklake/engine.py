@@ -140,6 +140,9 @@ class DuckLakeEngine(Engine):
         entry = self._catalog.entry(name)
         return (entry.alias_of or entry.name) if entry else None
 
+    def version(self, tables: Sequence[str]) -> str:
+        return str(self._catalog.newest().snapshot)
+
     def statistics(self, table: Table) -> TableStatistics:
         entry = self._entry(table.name)
         return self._catalog.statistics(entry.table_id, self.row_count(table))

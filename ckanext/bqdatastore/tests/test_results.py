@@ -1,0 +1,230 @@
+"""The result cache: the same answer as without it, until a table changes; seen in the header."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Any
+
+import ckantoolkit as tk
+import pytest
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.bqdatastore import config
+from ckanext.bqdatastore.model.query import Parameter
+from ckanext.bqdatastore.query.repeatable import is_repeatable
+
+from .permissions import new_user, private, run
+
+TTL = f"{config.PREFIX}cache.results_ttl"
+SIZE = f"{config.PREFIX}cache.results_max_mb"
+
+pytestmark = [
+    pytest.mark.usefixtures("with_plugins", "non_clean_db"),
+    pytest.mark.ckan_config("ckan.datastore.sqlsearch.enabled", True),
+]
+
+FIELDS = [
+    {"id": "n", "type": "int4"},
+    {"id": "name", "type": "text"},
+    {"id": "price", "type": "numeric"},
+    {"id": "day", "type": "date"},
+]
+RECORDS = [
+    {"n": n, "name": f"no. {n}", "price": f"{n}.25", "day": f"2026-01-{n + 1:02}"}
+    for n in range(20)
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    app: Any
+    resource: str
+    token: str
+    strangers_token: str
+
+    def call(self, action: str, token: str | None = None, **data: Any) -> tuple[int, str, Any]:
+        """Status, what the header says of the cache, and the result."""
+        model.Session.remove()
+        response = self.app.post(
+            f"/api/action/{action}",
+            data=json.dumps(data),
+            headers={
+                "Authorization": token or self.token,
+                "Content-Type": "application/json",
+            },
+        )
+        header = response.headers.get("X-Datastore-Cache", "")
+        return response.status_code, header, json.loads(response.body).get("result")
+
+    def search(self, **data: Any) -> tuple[int, str, Any]:
+        return self.call("datastore_search", resource_id=self.resource, **data)
+
+    def sql(self, text: str) -> tuple[int, str, Any]:
+        return self.call("datastore_search_sql", sql=text.replace("{t}", f'"{self.resource}"'))
+
+    def insert(self, n: int) -> None:
+        records = [{"n": n, "name": "new"}]
+        run(
+            "datastore_upsert",
+            resource_id=self.resource,
+            force=True,
+            method="insert",
+            records=records,
+        )
+
+
+@pytest.fixture
+def site(app: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setitem(tk.config, TTL, 3600.0)
+    here = private()
+    run(
+        "datastore_create",
+        resource_id=here.resource,
+        force=True,
+        fields=FIELDS,
+        records=RECORDS,
+    )
+    token = factories.APIToken(user=here.user)["token"]
+    return Site(app, here.resource, token, factories.APIToken(user=new_user())["token"])
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {},
+    {"limit": 3, "offset": 2, "sort": "n desc"},
+    {"filters": {"n": [1, 2, 3]}},
+    {"q": "no"},
+    {"q": {"name": "no"}, "fields": ["n", "rank name"]},
+    {"records_format": "csv"},
+    {"records_format": "lists", "include_total": False},
+    {"include_next_page": True, "limit": 5},
+    {"distinct": True, "fields": ["price"]},
+    {"limit": 0},
+]
+
+
+def test_a_search_is_answered_as_before_and_says_so(site: Site) -> None:
+    for request in SEARCHES:
+        first, second = site.search(**request), site.search(**request)
+        assert first[:2] == (200, "miss"), request
+        assert second == (200, "hit", first[2]), request
+
+
+SQL = [
+    "SELECT * FROM {t} ORDER BY n",
+    "SELECT sum(price), max(day), count(*) FROM {t} WHERE n > 3",
+    "SELECT a.n FROM {t} a JOIN {t} b ON a.n = b.n + 1 ORDER BY 1",
+]
+
+
+def test_sql_is_answered_as_before_and_says_so(site: Site) -> None:
+    for text in SQL:
+        first, second = site.sql(text), site.sql(text)
+        assert first[:2] == (200, "miss"), text
+        assert second == (200, "hit", first[2]), text
+
+
+def test_requests_that_differ_in_a_value_or_a_type_do_not_meet(site: Site) -> None:
+    for request in ({"n": 1}, {"n": 2}, {"name": "no. 1"}, {"n": [1, 2]}):
+        status, header, result = site.search(filters=request)
+        assert (status, header) == (200, "miss")
+        assert result["total"] == (2 if request == {"n": [1, 2]} else 1)
+
+
+def test_a_write_makes_it_stale(site: Site) -> None:
+    assert site.search()[2]["total"] == 20
+    assert site.search()[1] == "hit"
+    site.insert(100)
+    status, header, result = site.search()
+    assert (status, header, result["total"]) == (200, "miss", 21)
+    count = "SELECT count(*) AS c FROM {t}"
+    assert site.sql(count)[2]["records"] == [{"c": 21}]
+    run("datastore_records_delete", resource_id=site.resource, force=True, filters={"n": 100})
+    assert site.sql(count)[2]["records"] == [{"c": 20}]
+    changed = [*FIELDS, {"id": "more", "type": "text"}]
+    run("datastore_create", resource_id=site.resource, force=True, fields=changed)
+    assert "more" in site.search()[2]["records"][0]
+
+
+def test_who_may_not_see_it_is_not_given_it(site: Site) -> None:
+    site.search()
+    assert site.search()[1] == "hit"
+    status, header, result = site.call(
+        "datastore_search", site.strangers_token, resource_id=site.resource
+    )
+    assert (status, header, result) == (403, "", None)
+    text = f'SELECT * FROM "{site.resource}"'
+    assert [site.sql(text)[1] for _ in range(2)] == ["miss", "hit"]
+    status, header, result = site.call("datastore_search_sql", site.strangers_token, sql=text)
+    assert (status, header, result) == (403, "", None)
+
+
+CHANGING = [
+    "SELECT now() FROM {t}",
+    "SELECT current_timestamp FROM {t}",
+    "SELECT current_date FROM {t}",
+    "SELECT localtimestamp FROM {t}",
+    "SELECT clock_timestamp() FROM {t}",
+    "SELECT statement_timestamp() FROM {t}",
+    "SELECT random() FROM {t}",
+    "SELECT age(day) FROM {t}",
+    "SELECT 'now'::timestamp FROM {t}",
+    "SELECT * FROM {t} WHERE day < 'today'::date",
+    "SELECT * FROM {t} WHERE day < 'tomorrow'",
+    "SELECT * FROM {t} WHERE n > 3 AND (SELECT random()) >= 0",
+]
+
+
+def test_sql_that_tells_the_time_or_draws_lots_is_never_kept(site: Site) -> None:
+    answered = 0
+    for text in CHANGING:
+        statuses = [site.sql(text)[:2] for _ in range(2)]
+        assert "hit" not in [header for _, header in statuses], text
+        answered += statuses[0][0] == 200
+    assert answered >= 8
+
+
+def test_it_is_off_unless_a_setting_says_otherwise(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tk.config, TTL, 0.0)
+    assert [site.search()[:2] for _ in range(2)] == [(200, "")] * 2
+
+
+def test_what_is_too_big_is_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tk.config, SIZE, 1)
+    big = [{"n": 1000 + n, "name": "x" * 1000} for n in range(2000)]
+    run("datastore_upsert", resource_id=site.resource, force=True, method="insert", records=big)
+    large, small = {"limit": 2000, "include_total": False}, {"limit": 5, "include_total": False}
+    assert [site.search(**large)[1] for _ in range(2)] == ["miss", "miss"]
+    assert [site.search(**small)[1] for _ in range(2)] == ["miss", "hit"]
+
+
+def test_the_log_tells_of_a_hit(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    told = f"Answered from the result cache: {site.resource}"
+    with caplog.at_level(logging.INFO, "ckanext.bqdatastore.results"):
+        site.search()
+        assert told not in caplog.messages
+        site.search()
+    assert told in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "value", ["today", "see you Tomorrow", object(), [1, 2], {"a": 1}, memoryview(b"1")]
+)
+def test_a_value_that_changes_or_is_not_told_by_its_text_is_not_kept(value: object) -> None:
+    assert not is_repeatable("SELECT $p", {"p": Parameter(value)})
+    assert is_repeatable("SELECT $p", {"p": Parameter("2026-01-01")})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'SELECT "age", "known", "updated", "randomized" FROM t',
+        "SELECT CAST(x AS UUID), DATE_TRUNC('day', y), AGE(a, b) FROM t",
+    ],
+)
+def test_words_that_only_look_alike_do_not_matter(statement: str) -> None:
+    assert is_repeatable(statement, {})

@@ -181,7 +181,10 @@ class AnalyticsBackend(DatastoreBackend):
     def search_sql(self, context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
         with as_ckan():
             engine = self.engine
-            parsed = guard.parse(data_dict["sql"])
+            sql = data_dict.get("sql")
+            if not isinstance(sql, str):
+                raise InvalidRequest("sql", "Must be a text" if sql else "Missing value")
+            parsed = guard.parse(sql)
             tables: dict[str, Table] = {}
             real_names = []
             for name in parsed.tables:

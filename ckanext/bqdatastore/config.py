@@ -164,11 +164,6 @@ def milliseconds_in_timestamps() -> bool:
     return bool(tk.asbool(tk.config.get("ckan.datastore.ms_in_timestamp", True)))
 
 
-def public_tables() -> list[str]:
-    """CKAN's own list of tables that anybody may search."""
-    return list(tk.config.get("ckan.datastore.public_table_search") or [])
-
-
 def site_id() -> str:
     return str(tk.config.get("ckan.site_id") or "default")
 

@@ -174,7 +174,8 @@ def _keyed(table: Table, request: Request) -> Table:
         changes["indexes"] = tuple(tuple(index) for index in indexes if index)
     if request.aliases is not None:
         for position, alias in enumerate(request.aliases):
-            if alias in request.aliases[:position]:
+            # Engines do not tell names apart by case.
+            if alias.lower() in map(str.lower, request.aliases[:position]):
                 raise InvalidRequest("alias", f'The alias "{alias}" already exists.')
         changes["aliases"] = tuple(request.aliases)
     if request.triggers is not None:

@@ -64,6 +64,9 @@ class UniqueViolation(InvalidRequest):
             {"info": {"orig": _taken(columns, values), "pgcode": "23505"}},
         )
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self.details['info']['orig']}"
+
 
 class DuplicateKey(InvalidRequest):
     """A record has a primary key that another row has.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ID = "_id"
-"""The column that every table has: an int64, given out in order, never reused."""
+"""The column that every table has: an int64, given out in order, never twice while it lives."""
 
 
 @dataclasses.dataclass(frozen=True)

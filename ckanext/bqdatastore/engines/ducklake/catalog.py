@@ -217,9 +217,17 @@ class Catalog:
         everything = self._read(files.where(live))
         return TableStatistics(row_count, int(own[0][0]), 0, int(everything[0][0]))
 
-    def _look_up(self, name: str) -> Entry | None:
+    def similar(self, name: str) -> Entry | None:
+        """What stands for a name that differs in case at most, which is one name to DuckDB."""
+        return self._look_up(name, in_any_case=True)
+
+    def _look_up(self, name: str, in_any_case: bool = False) -> Entry | None:
         for kind in ("table", "view"):
-            condition = sge.column(f"{kind}_name", table="o").eq(sge.Literal.string(name))
+            stored: sge.Expr = sge.column(f"{kind}_name", table="o")
+            wanted: sge.Expr = sge.Literal.string(name)
+            if in_any_case:
+                stored, wanted = sge.Lower(this=stored), sge.Lower(this=wanted)
+            condition = sge.EQ(this=stored, expression=wanted)
             for found, object_id, comment in self._read(self._names(kind).where(condition)):
                 if comment is None:
                     continue

@@ -202,7 +202,7 @@ class DuckLakeEngine(Engine):
         for alias in table.aliases:
             if alias in own:
                 continue
-            taken = self._catalog.entry(alias)
+            taken = self._catalog.similar(alias)
             if taken is not None and taken.alias_of is not None:
                 raise InvalidRequest("alias", f'The alias "{alias}" already exists.')
             if taken is not None:

@@ -8,6 +8,7 @@ import gzip
 import io
 import re
 import threading
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .types import NUMERIC_DIGITS, api_type, numeric_type, stored_type
 
 _PROGRESS_SECONDS = 0.2
 _START_BYTES = 65_536
+_CHUNK_BYTES = 1_048_576
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -32,7 +34,6 @@ _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _COLUMNS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
-_NOISE = ("Original Line", "Possible", "*", "file =", "Error when sniffing")
 
 
 def inspect_file(
@@ -280,12 +281,20 @@ def _start(path: Path) -> bytes:
         return file.read(_START_BYTES)
 
 
-def _ends_with(path: Path, end: bytes) -> bool:
-    if path.suffix.lower() == ".gz":
-        return True  # finding its end is reading it all
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _START_BYTES))
-        return file.read().rstrip().endswith(end)
+def _end(path: Path) -> bytes:
+    """The last bytes of a file, unpacked. What is packed is read through, which checks all of it.
+
+    :raises OSError: or `EOFError`, `zlib.error`: it was packed, and is damaged or cut off
+    """
+    if path.suffix.lower() != ".gz":
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _START_BYTES))
+            return file.read()
+    end = b""
+    with gzip.open(path) as unpacked:
+        while chunk := unpacked.read(_CHUNK_BYTES):
+            end = (end + chunk)[-_START_BYTES:]
+    return end
 
 
 def _refuse_unlikely(source: FileSource) -> None:
@@ -293,12 +302,13 @@ def _refuse_unlikely(source: FileSource) -> None:
     if source.format == "parquet":
         return
     try:
-        start = _start(source.path)
-    except (OSError, EOFError) as error:
-        raise InvalidRequest("file", f"{source.path.name} cannot be unpacked: {error}.") from None
+        start, end = _start(source.path), _end(source.path)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = str(error).rstrip(".")
+        raise InvalidRequest("file", f"{source.path.name} cannot be unpacked: {reason}.") from None
     if not start.strip():
         raise InvalidRequest("file", f"{source.path.name} is empty.")
-    if source.format == "json" and not _ends_with(source.path, b"]"):
+    if source.format == "json" and not end.rstrip().endswith(b"]"):
         raise InvalidRequest("file", f"{source.path.name} is not a whole JSON array.")
     if _BINARY.search(start):
         raise InvalidRequest(

@@ -78,10 +78,10 @@ def numeric_type(precision: int, scale: int) -> sge.DataType:
 
 def api_type(duckdb_type: str) -> str:
     """The API type that shows a DuckDB type; what has no like of its own is shown as text."""
-    if duckdb_type.startswith("DECIMAL"):
-        return "numeric"
     if duckdb_type.endswith("[]"):
         return f"_{api_type(duckdb_type.removesuffix('[]'))}"
+    if duckdb_type.startswith("DECIMAL"):
+        return "numeric"
     return _NAMED.get(duckdb_type, "text")
 
 

@@ -90,7 +90,7 @@ def parse(url: str, setting: str, default_data_path: Path) -> DuckLakeURL:
                 f'{setting}: the schema "{schema}" must be a lower-case name of letters, digits '
                 "and underscores."
             )
-        _refuse_unknown(options, setting, _LIBPQ_OPTIONS)
+        _refuse_unknown(options, setting, _LIBPQ_OPTIONS | {"schema"})
         try:
             port = parts.port
         except ValueError:
@@ -133,7 +133,7 @@ def _refuse_unknown(options: dict[str, str], setting: str, known: frozenset[str]
     if unknown:
         raise Misconfigured(
             f"{setting}: does not know {', '.join(unknown)}; it takes "
-            f"{', '.join(sorted(known | {'data_path', 'schema'}))}."
+            f"{', '.join(sorted(known | {'data_path'}))}."
         )
 
 

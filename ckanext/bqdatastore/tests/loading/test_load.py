@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ckan.cli.cli import ckan
 from ckan.tests import factories, helpers
@@ -97,10 +100,30 @@ def test_other_formats(resource: Any, tmp_path: Path) -> None:
     lines.write_text('{"a": 1, "b": {"c": 2}}\n{"a": 2}\n')
     load_file(resource["id"], lines)
     assert _rows(resource)[1][0] == 2
-    half = tmp_path / "file.json"
-    half.write_text('[{"a": 1},')
-    with pytest.raises(InvalidRequest, match="not a whole JSON array"):
+    listed = tmp_path / "file.parquet"
+    prices = pa.array([[Decimal("1.25"), None]], pa.list_(pa.decimal128(9, 2)))
+    pq.write_table(pa.table({"prices": prices}), listed)
+    load_file(resource["id"], listed)
+    assert _rows(resource) == [[[1.25, None]]]
+
+
+CUT_OFF = {
+    "file.json": b'[{"a": 1},',
+    "file.json.gz": gzip.compress(b'[{"a": 1},'),
+    "file.csv.gz": gzip.compress(b"a\n" + b"".join(b"%d\n" % n for n in range(50_000)))[:-50_000],
+    "checksum.csv.gz": gzip.compress(b"a\n2\n3\n")[:-8] + b"\0" * 8,
+}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_a_file_that_is_cut_off_changes_nothing(name: str, resource: Any, tmp_path: Path) -> None:
+    good, half = tmp_path / "good.csv", tmp_path / name
+    good.write_bytes(b"a\n1\n")
+    load_file(resource["id"], good)
+    half.write_bytes(CUT_OFF[name])
+    with pytest.raises(InvalidRequest, match=r"not a whole JSON array|cannot be unpacked"):
         load_file(resource["id"], half)
+    assert _rows(resource) == [[1]]
 
 
 def test_the_data_dictionary_outlives_a_load(resource: Any, tmp_path: Path) -> None:
@@ -124,7 +147,7 @@ def test_the_data_dictionary_outlives_a_load(resource: Any, tmp_path: Path) -> N
     info = helpers.call_action("datastore_info", id="codes")
     assert info["fields"][0]["info"]["label"] == "Code"
     file.write_bytes(b"code,v\n7,1\n7,2\n")
-    with pytest.raises(InvalidRequest, match="uniqueness"):
+    with pytest.raises(InvalidRequest, match=r"uniqueness.*\(code\)=\(7\)"):
         load_file(resource["id"], file)
     assert _rows(resource) == [["7", 1]]
 

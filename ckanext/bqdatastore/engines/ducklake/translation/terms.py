@@ -54,7 +54,6 @@ STORED: dict[str, str] = {
 INTEGERS = ("int2", "int4", "int8")
 FLOATS = ("float4", "float8")
 JSONS = ("json", "jsonb")
-MOMENTS = ("date", "timestamp", "timestamptz")
 
 SCALE = 16
 """Digits after the point of a `numeric` that DuckDB computes in floating point, as PostgreSQL's

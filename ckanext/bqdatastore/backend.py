@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ckantoolkit as tk
+import pyarrow as pa
 from ckan.exceptions import CkanConfigurationException
 from ckanext.datastore import helpers
 from ckanext.datastore.backend import DatastoreBackend
@@ -19,12 +21,13 @@ from .model.errors import (
     Misconfigured,
     NotPermitted,
     TableNotFound,
+    Unsupported,
 )
 from .model.query import Query
 from .model.table import ID, Table
 from .model.types import native_type
 from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteResult
-from .query import guard
+from .query import fulltext_vectors, guard
 from .records import formats
 from .records.batches import rows_to_write
 from .site import close_engine, engine_of_site, trigger_database, turn
@@ -199,7 +202,14 @@ class AnalyticsBackend(DatastoreBackend):
             except tk.ObjectNotFound:
                 raise NotPermitted("Not authorized to read resource.") from None
             limit = config.rows_max()
-            bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1)
+            described = {known.name: known for known in tables.values()}
+            bound = guard.bind(
+                parsed,
+                tables,
+                engine.allowed_functions,
+                limit + 1,
+                lambda name: _most_rows(engine, described[name]),
+            )
             query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
             timeout = search_request.seconds_allowed(context)
             rows = results.read(engine, query, real_names, timeout)
@@ -207,6 +217,7 @@ class AnalyticsBackend(DatastoreBackend):
             data_dict["records_truncated"] = True
             rows = rows.slice(0, limit)
         fields = [(field.id, field.type) for field in bound.fields]
+        rows = _with_vectors(engine, rows, fields)
         data_dict["records"] = formats.python_records(rows, fields)
         data_dict["fields"] = [{"id": name, "type": type} for name, type in fields]
         return _shown_as_json(data_dict)
@@ -286,6 +297,32 @@ class AnalyticsBackend(DatastoreBackend):
 def _python_rows(rows: Any, written: Table) -> list[dict[str, Any]]:
     types = {**written.types, ID: "int8"}
     return formats.python_records(rows, [(name, types[name]) for name in rows.column_names])
+
+
+def _most_rows(engine: Engine, known: Table) -> float:
+    """How many rows a table has at most: every row has a number, and no number is given twice."""
+    try:
+        return engine.next_id(known) - 1
+    except Unsupported:
+        return math.inf
+
+
+def _with_vectors(engine: Engine, rows: pa.Table, fields: Sequence[tuple[str, str]]) -> pa.Table:
+    """The rows with the documents of `_full_text` columns as PostgreSQL shows vectors."""
+
+    dialect: Any = engine.dialect
+
+    def stems(words: Sequence[str]) -> dict[str, str]:
+        query = fulltext_vectors.stems_query(words, dialect)
+        found = engine.query(query).read_all()
+        return dict(zip(*(each.to_pylist() for each in found.columns), strict=True))
+
+    for position, (_, type) in enumerate(fields):
+        if type == "tsvector":
+            texts = fulltext_vectors.vectors(rows.column(position).to_pylist(), stems)
+            name = rows.column_names[position]
+            rows = rows.set_column(position, name, pa.array(texts, pa.string()))
+    return rows
 
 
 def _shown_as_json(data_dict: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ names; `bind` settles names and types as PostgreSQL would and gives the query to
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlglot.expressions as sge
@@ -19,7 +19,8 @@ from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.model.query import Query
 from ckanext.bqdatastore.model.table import Table
 
-from .postgresql import binding, statements
+from .postgresql import binding, documents, statements
+from .postgresql.row_order import in_row_order
 
 MESSAGE = "message"
 """The key under which the stock backend reports a text that it does not take for one query."""
@@ -105,12 +106,14 @@ def bind(
     tables: Mapping[str, Table],
     allowed_functions: Collection[str],
     row_limit: int,
+    rows: Callable[[str], float] | None = None,
 ) -> BoundSQL:
     """The query to run, over the tables that its caller may read.
 
     :param tables: every name of `parsed.tables` with the table it means (an alias: its target)
     :param allowed_functions: as PostgreSQL names them
     :param row_limit: how many rows are fetched at most
+    :param rows: how many rows a table has at most, to order the rows of a join of small ones
     :raises NotPermitted: a function that is not allowed
     :raises InvalidRequest: what PostgreSQL would refuse too: unknown columns, types that do not fit
     """
@@ -119,7 +122,9 @@ def bind(
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
         tree, relation = binding.bound(parsed.tree.copy(), tables)
-        tree = _limited(tree, row_limit)
+        if rows is not None:
+            tree = in_row_order(tree, rows)
+        tree = documents.last(_limited(tree, row_limit))
         assert isinstance(tree, sge.Expression)
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None

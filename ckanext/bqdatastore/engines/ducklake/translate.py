@@ -12,6 +12,7 @@ from collections.abc import Callable
 import sqlglot.expressions as sge
 
 from ...model.query import WHOLE, operand
+from .fulltext import DuckDBFullText
 from .translation import literals
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
@@ -369,7 +370,21 @@ def _bracket(tree: sge.Bracket) -> Expression:
 def _function(tree: sge.Anonymous) -> Expression:
     if tree.name == "array":
         return fn("array", *tree.expressions)
+    if tree.name == "row_document":
+        return _document(tree.expressions)
     return scalar(tree.name, tree.expressions)
+
+
+def _document(fields: list[Expression]) -> Expression:
+    """The texts of a row's fields, as PostgreSQL's `row_to_json` shows them."""
+    texts = [
+        _FULL_TEXT.full_text_value(field, "nested" if kind(field) == "json" else kind(field), True)
+        for field in fields
+    ]
+    return cast(fn("list_value", *texts), "tsvector")
+
+
+_FULL_TEXT = DuckDBFullText()
 
 
 def _nullif(tree: sge.Nullif) -> Expression:

@@ -15,7 +15,7 @@ from ckanext.bqdatastore.model import query as model_query
 from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.model.table import Table
 
-from . import types
+from . import documents, types
 from .inference import Typing, cast, typed
 from .nodes import identifier
 from .scopes import Column, Names, Relation, Relations, Scope, merged
@@ -152,13 +152,15 @@ class _Binding:
             if written not in self._tables:
                 raise InvalidRequest("query", f'relation "{written}" does not exist')
             described = self._tables[written]
-            fields = described.types
+            fields = documents.with_document(described.types)
             relation = Relation(
                 tuple(fields), tuple(map(types.canonical, fields.values())), tuple(fields)
             )
             result = model_query.table(described.name)
         result.set("alias", sge.TableAlias(this=identifier(engine_name)))
         found = relation.under(engine_name, columns)
+        if result.args.get("db"):
+            found = documents.computed(found)
         return result, Scope(None, list(found), {name: found})
 
     def _values(

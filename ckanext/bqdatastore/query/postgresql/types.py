@@ -19,6 +19,11 @@ from .catalogue import FUNCTIONS, OPERATORS, Signature
 from .nodes import fields
 
 UNKNOWN = "unknown"
+TSVECTOR = "tsvector"
+"""A row's document for full-text search: a query can give it out, and nothing else."""
+
+_NOT_WRITTEN = ("bpchar", "name", "nested", TSVECTOR, UNKNOWN)
+"""Types that no cast may name."""
 
 _NODES: dict[str, sge.DType] = {
     "bool": sge.DType.BOOLEAN,
@@ -37,6 +42,7 @@ _NODES: dict[str, sge.DType] = {
     "json": sge.DType.JSON,
     "jsonb": sge.DType.JSONB,
     "uuid": sge.DType.UUID,
+    TSVECTOR: sge.DType.OBJECT,
     UNKNOWN: sge.DType.UNKNOWN,
 }
 _NAMES = {node: name for name, node in _NODES.items()}
@@ -134,7 +140,7 @@ def type_of_name(written: Any) -> sge.DataType | tuple[sge.DataType, str]:
     names = [part.sval for part in written.names]
     kind = _SPELLINGS.get(names[-1], names[-1])
     in_catalogue = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
-    if not in_catalogue or kind not in _NODES or names[-1] in ("bpchar", "name", "nested", UNKNOWN):
+    if not in_catalogue or kind not in _NODES or names[-1] in _NOT_WRITTEN:
         raise InvalidRequest("query", f'type "{".".join(names)}" is not supported')
     modifiers = [_modifier(modifier) for modifier in written.typmods or ()]
     if kind == "interval" and len(modifiers) == 1 and modifiers[0] in _INTERVAL_UNITS:
@@ -175,6 +181,8 @@ def implicit(source: str, target: str) -> bool:
 
 def castable(source: str, target: str) -> bool:
     """Whether PostgreSQL casts `source` to `target` when told to."""
+    if TSVECTOR in (source, target):
+        return False
     return (
         implicit(source, target)
         or "text" in (source, target)
@@ -306,7 +314,7 @@ def _by_literals(calls: list[Call], kinds: Sequence[str]) -> list[Call]:
 def _fit(signature: Signature, kinds: Sequence[str]) -> Call | None:
     """The signature with its `any...` types filled in, where `kinds` can be cast to it."""
     declared = signature.taking(len(kinds))
-    if declared is None:
+    if declared is None or TSVECTOR in kinds:
         return None
     element = _element(declared, kinds)
     compatible = _compatible(declared, kinds)

@@ -74,11 +74,14 @@ class Client:
         self._headers = {"Authorization": token} if token else {}
 
     def call(self, action: str, data: Any) -> Answer:
-        response = self._app.post(
-            f"/api/action/{action}",
-            data=data if isinstance(data, str) else json.dumps(data),
-            headers={**self._headers, "Content-Type": "application/json"},
-        )
+        try:
+            response = self._app.post(
+                f"/api/action/{action}",
+                data=data if isinstance(data, str) else json.dumps(data),
+                headers={**self._headers, "Content-Type": "application/json"},
+            )
+        except Exception as error:  # a client would see status 500; in tests CKAN lets it out
+            return Answer(500, repr(error))
         try:
             body = json.loads(response.body, parse_float=decimal.Decimal)
         except ValueError:

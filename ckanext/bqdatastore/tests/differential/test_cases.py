@@ -44,4 +44,5 @@ def test_same_answers_as_stock(case: dict[str, Any], app: Any) -> None:
     resource_id = factories.Resource()["id"]
     steps = [{action: _expanded(data) for action, data in step.items()} for step in case["steps"]]
     stock, ours = both(Client(app, token), resource_id, steps)
-    assert not [str(each) for each in compared(steps, stock, ours)]
+    found = [str(each) for each in compared(steps, stock, ours)]
+    assert not found, "\n".join(found)

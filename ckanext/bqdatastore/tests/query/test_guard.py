@@ -11,7 +11,7 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.query import guard
 
-from .guarding import READABLE, guarded, resources
+from .guarding import ALLOWED, READABLE, guarded, resources
 
 SCOPES = {
     "select * from t": {"t"},
@@ -183,8 +183,28 @@ def test_output_fields_have_postgresqls_names_and_types() -> None:
 
 def test_star_is_spelt_out() -> None:
     bound = guarded("select u.*, t.* from t, u")
-    assert [field.id for field in bound.fields][:4] == ["_id", "name", "i4", "_id"]
+    assert [field.id for field in bound.fields][:5] == ["_id", "_full_text", "name", "i4", "_id"]
     assert not list(bound.query.tree.find_all(sge.Star))
+
+
+ORDERED = {
+    "select t.name from t, u": True,
+    "select a.* from t a left join t b on a.i4 = b.i4 limit 2": True,
+    "select t.name from t": False,
+    "select t.name from t, u order by 1": False,
+    "select count(*) from t, u": False,
+    "select distinct t.name from t, u": False,
+    "select t.name from t, (select 1) x": False,
+}
+
+
+@pytest.mark.parametrize("sql", ORDERED)
+@pytest.mark.parametrize("rows", [10, 2000])
+def test_a_join_of_small_tables_without_an_order_has_that_of_the_rows(sql: str, rows: int) -> None:
+    parsed = guard.parse(sql)
+    tree = guard.bind(parsed, READABLE, ALLOWED, 10, lambda name: rows).query.tree
+    by_row = [ordered.this.name for ordered in tree.find_all(sge.Ordered)] == ["_id", "_id"]
+    assert by_row == (ORDERED[sql] and rows == 10)
 
 
 def test_names_that_differ_in_case_only_stay_apart() -> None:

@@ -28,6 +28,7 @@ _KINDS: dict[sge.DType, str] = {
     sge.DType.JSON: "json",
     sge.DType.JSONB: "jsonb",
     sge.DType.UUID: "uuid",
+    sge.DType.OBJECT: "tsvector",
     sge.DType.UNKNOWN: "text",
 }
 """PostgreSQL's names of the types that a bound tree carries."""
@@ -48,6 +49,7 @@ STORED: dict[str, str] = {
     "json": "VARCHAR",
     "jsonb": "VARCHAR",
     "uuid": "VARCHAR",
+    "tsvector": "VARCHAR[]",
 }
 """DuckDB's type of each PostgreSQL type but `numeric`, which needs a precision."""
 

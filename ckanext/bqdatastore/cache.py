@@ -32,6 +32,7 @@ Key = tuple[str, ...]
 _HELD = b""
 _MARK_SECONDS = 3600.0
 _HOLD_SECONDS = 60.0
+_GUESSES_MAX = 10_000
 _NETWORK_SECONDS = 0.1
 _PAUSE_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
@@ -88,6 +89,7 @@ class Cache:
     def __init__(self, store: Store, clock: Clock = time.monotonic) -> None:
         self._store = store
         self._clock = clock
+        self._tags_of: dict[str, tuple[str, ...]] = {}
         self._owed: dict[str, tuple[int, float]] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -97,14 +99,24 @@ class Cache:
         name = _name("entry", key)
         try:
             self._pay()
-            text = self._store.read([name])[0]
+            guess = self._tags_of.get(name, ())
+            text, *marks = self._store.read([name, *guess])
             entry = _parsed(text) if text is not None else None
             if entry is None or entry.name != name:
                 return None
-            marks = self._store.read(list(entry.marks))
+            tags = tuple(entry.marks)
+            if tags != guess:
+                self._learn(name, tags)
+                marks = self._store.read(tags)
         except StoreUnavailable:
             return None
         return entry.value if marks == list(entry.marks.values()) else None
+
+    def _learn(self, name: str, tags: tuple[str, ...]) -> None:
+        """Next time the entry and its marks are asked for together."""
+        if len(self._tags_of) >= _GUESSES_MAX:
+            self._tags_of.clear()
+        self._tags_of[name] = tags
 
     def stamp(self, tags: Iterable[Key]) -> Stamp | None:
         """What `set` needs of a value that is about to be worked out.

@@ -111,10 +111,7 @@ def inherited() -> Situation:
 def unowned() -> Situation:
     dataset = factories.Dataset(user=factories.Sysadmin(), owner_org=None)
     resource = factories.Resource(package_id=dataset["id"])
-    organization = factories.Organization()
-    user = new_user()
-    run("organization_member_create", id=organization["id"], username=user, role="editor")
-    return Situation(user, resource["id"], dataset["id"], organization["id"], action=WRITE)
+    return Situation(new_user(), resource["id"], dataset["id"], action=WRITE)
 
 
 def sysadmin() -> Situation:
@@ -275,7 +272,6 @@ def forbid_sharing(here: Situation) -> None:
 
 def forbid_unowned(here: Situation) -> None:
     tk.config["ckan.auth.create_unowned_dataset"] = False
-    run("organization_member_delete", id=here.organization, username=here.user)
 
 
 def forbid_inheriting(here: Situation) -> None:

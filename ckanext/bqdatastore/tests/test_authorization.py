@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import ckantoolkit as tk
 import pytest
+import redis
 import sqlalchemy as sa
 from ckan import authz, model
 
@@ -275,3 +278,17 @@ def test_the_answer_is_as_old_as_the_setting_says_at_most(
     assert ask("", READ, here.resource) == "yes"
     clock.now += 0.1
     assert ask("", READ, here.resource) == "no"
+
+
+def test_names_in_redis_are_this_sites_and_tell_nothing(
+    places: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site_id = f"site-{uuid.uuid4()}"
+    monkeypatch.setitem(tk.config, "ckan.site_id", site_id)
+    here = private()
+    assert ask(here.user, READ, here.resource) == "yes"
+    kept = redis.Redis.from_url(os.environ["DEVSTACK_REDIS_URL"])
+    names = [str(name, "utf-8") for name in kept.scan_iter(f"*{site_id}*")]
+    prefix = re.escape(f"ckan:{site_id}:bqdatastore:{version('ckanext-bqdatastore')}:permission:")
+    assert bool(names) is (places == "redis")
+    assert all(re.fullmatch(f"{prefix}[0-9a-f]{{40}}", name) for name in names)

@@ -8,11 +8,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from devstack.installed import package_folder
 from devstack.process import Service, start, start_on_free_port
 from devstack.watchdog import Watchdog
 
 PROJECT = "devstack"
+DATASET = "datastore"
+LOCATION = "EU"
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,18 @@ class BigQuery:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def datastore_url(self) -> str:
+        """Of a DataStore in the dataset that is there from the start."""
+        return f"bigquery://{PROJECT}/{DATASET}?location={LOCATION}&endpoint={self.url}"
+
+    @property
     def grpc_address(self) -> str:
         """Of the Storage Read and Write APIs."""
         return f"127.0.0.1:{self.grpc_port}"
 
 
 def start_bigquery(folder: Path, watchdog: Watchdog) -> BigQuery:
-    """Start an emulator with one project, `PROJECT`, and nothing in it."""
+    """Start an emulator with one project, `PROJECT`, and an empty dataset, `DATASET`."""
     home = folder / "bigquery"
     _install_spatial(home)
 
@@ -60,7 +69,23 @@ def start_bigquery(folder: Path, watchdog: Watchdog) -> BigQuery:
         start_on, ready=r"rest\.listen", taken="[Aa]ddress already in use|Failed to bind"
     )
     port = int(service.wait_for(r'"port": ?(\d+)')[1])
-    return BigQuery(service, port, grpc_port)
+    bigquery = BigQuery(service, port, grpc_port)
+    _make_dataset(bigquery)
+    return bigquery
+
+
+def _make_dataset(bigquery: BigQuery) -> None:
+    answer = requests.post(
+        f"{bigquery.url}/bigquery/v2/projects/{PROJECT}/datasets",
+        json={
+            "datasetReference": {"projectId": PROJECT, "datasetId": DATASET},
+            "location": LOCATION,
+        },
+        timeout=30,
+    )
+    if not answer.ok:
+        bigquery.service.stop()
+        answer.raise_for_status()
 
 
 def _install_spatial(home: Path) -> None:

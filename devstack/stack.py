@@ -156,6 +156,8 @@ class Stack:
             variables["DEVSTACK_BIGQUERY_URL"] = self.bigquery.url
             variables["DEVSTACK_BIGQUERY_GRPC_ADDRESS"] = self.bigquery.grpc_address
             variables["DEVSTACK_BIGQUERY_PROJECT"] = PROJECT
+            variables["DEVSTACK_BIGQUERY_WRITE_URL"] = self.bigquery.datastore_url
+            variables["DEVSTACK_BIGQUERY_READ_URL"] = self.bigquery.datastore_url
         return variables
 
     def _ducklake_url(self, user: str) -> str:

@@ -168,9 +168,20 @@ def site_id() -> str:
     return str(tk.config.get("ckan.site_id") or "default")
 
 
+def maximum_bytes_billed() -> str:
+    """Bytes that one BigQuery query may be billed for; empty for no limit."""
+    value = str(_get("bigquery.maximum_bytes_billed") or "")
+    if value and not (value.isascii() and value.isdigit() and int(value)):
+        raise Misconfigured(
+            f"{PREFIX}bigquery.maximum_bytes_billed: must be a whole number of bytes, not {value}."
+        )
+    return value
+
+
 def engine_settings() -> EngineSettings:
     """All that an engine is told."""
-    needs_storage = "data_path=" not in write_url() or "data_path=" not in read_url()
+    in_files = scheme() == "ducklake"
+    needs_storage = in_files and not ("data_path=" in write_url() and "data_path=" in read_url())
     options = {
         name: str(_get(name) or "")
         for name in (
@@ -181,6 +192,8 @@ def engine_settings() -> EngineSettings:
             "ducklake.s3_url_style",
         )
     }
+    options["site"] = site_id()
+    options["bigquery.maximum_bytes_billed"] = maximum_bytes_billed()
     return EngineSettings(
         write_url=write_url(),
         read_url=read_url(),

@@ -43,7 +43,7 @@ class EngineSettings:
     :param threads: threads that one call may use
     :param milliseconds_in_timestamps: whether timestamps show them
     :param allowed_functions_file: takes the place of the engine's own list of SQL functions
-    :param options: credentials of this engine alone: pairs of setting and value
+    :param options: what one engine alone is told, as pairs of a setting's name and its value
     """
 
     write_url: str

@@ -109,6 +109,7 @@ def test_no_other_module_reads_a_setting() -> None:
         ("threads", ["", "many", "0", "-2", "1.5", "inf"]),
         ("memory_limit", ["", "much", "80%", "1", "-1GB", "1GB; SELECT 1"]),
         ("allowed_functions_file", ["/none", "."]),
+        ("bigquery.maximum_bytes_billed", ["much", "0", "-1", "1.5", "1GB"]),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(
@@ -117,4 +118,4 @@ def test_a_wrong_value_is_refused_by_name(
     for value in values:
         monkeypatch.setitem(tk.config, config.PREFIX + name, value)
         with pytest.raises(Misconfigured, match=re.escape(config.PREFIX + name)):
-            getattr(config, name.replace(".", "_"))()
+            getattr(config, name.removeprefix("bigquery.").replace(".", "_"))()

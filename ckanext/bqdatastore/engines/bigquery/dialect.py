@@ -8,17 +8,29 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ..base import Column
+from .forms import (
+    as_text,
+    call,
+    field,
+    float_text,
+    joined,
+    microseconds,
+    moment,
+    number,
+    numeric_text,
+    text,
+    time_text,
+)
+from .fulltext import BigQueryFullText
+from .translate import translate
 from .types import ELEMENT, LIST, data_type, scalar_type
 
 _JSON_KINDS = frozenset(["json", "jsonb", "nested"])
 _FLOATS = frozenset(["float4", "float8", "float"])
-_INTEGERS = frozenset(["int", "int2", "int4", "int8", "oid"])
-
-# PostgreSQL writes a float8 with an exponent from here on.
-_PLAIN_FLOAT_LIMIT = 1e15
+_INTEGERS = frozenset(["int2", "int4", "int8", "oid"])
 
 
-class BigQueryDialect:
+class BigQueryDialect(BigQueryFullText):
     """The dialect of the BigQuery engine.
 
     :param milliseconds: whether timestamps show them (`ckan.datastore.ms_in_timestamp`)
@@ -40,8 +52,10 @@ class BigQueryDialect:
 
     def json_array(self, columns: Sequence[Column]) -> sge.Expr:
         parts: list[sge.Expr] = []
-        for number, (_, value, type) in enumerate(columns):
-            parts += [text("," if number else "["), self._json(value, type)]
+        before = "["
+        for _, value, type in columns:
+            parts += [text(before), self._json(value, type)]
+            before = ","
         return call("CONCAT", *parts, text("]" if columns else "[]"))
 
     def copy_text(self, value: sge.Expr, type: str) -> sge.Expr:
@@ -66,7 +80,7 @@ class BigQueryDialect:
     def translate(self, tree: sge.Expr) -> sge.Expr:
         if not isinstance(tree, sge.Query):
             raise TypeError(f"not a query: {type(tree).__name__}")
-        return tree
+        return translate(tree)
 
     # Forms of values
 
@@ -90,6 +104,7 @@ class BigQueryDialect:
             return self._plain(value, type)
         if type in ("date", "time", "timestamp", "timestamptz", "uuid"):
             return call("CONCAT", text('"'), self._plain(value, type), text('"'))
+        # Also `int`, the type of `_id`, which in the list of tables is a text.
         return call("TO_JSON_STRING", value)
 
     def _array_json(self, value: sge.Expr, type: str) -> sge.Expr:
@@ -126,7 +141,7 @@ class BigQueryDialect:
             return call("CONCAT", moment(value, type), text("+00:00"))
         if type == "time":
             return time_text(value)
-        if type in _INTEGERS or type in ("bool", "date"):
+        if type in _INTEGERS or type in ("int", "bool", "date"):
             return as_text(value)
         return value
 
@@ -137,102 +152,3 @@ class BigQueryDialect:
         thousandths = call("DIV", microseconds(value.copy()), number(1000))
         padded = call("LPAD", as_text(thousandths), number(3), text("0"))
         return call("CONCAT", seconds, text("."), padded)
-
-
-def moment(value: sge.Expr, type: str) -> sge.Expr:
-    """A timestamp as PostgreSQL writes it, with `T` and no zone: as many digits as it has."""
-    function = "FORMAT_DATETIME" if type == "timestamp" else "FORMAT_TIMESTAMP"
-    seconds = call(function, text("%Y-%m-%dT%H:%M:%S"), value)
-    digits = call("LPAD", as_text(microseconds(value.copy())), number(6), text("0"))
-    fraction = call("RTRIM", call("CONCAT", text("."), digits), text("0"))
-    return call("CONCAT", seconds, call("RTRIM", fraction, text(".")))
-
-
-def microseconds(value: sge.Expr) -> sge.Expr:
-    part = sge.Extract(this=sge.Var(this="MICROSECOND"), expression=value)
-    return call("MOD", part, number(1_000_000))
-
-
-def time_text(value: sge.Expr) -> sge.Expr:
-    return call(
-        "REGEXP_REPLACE", as_text(value), pattern(r"(\.[0-9]*[1-9])0+$|\.0+$"), pattern(r"\1")
-    )
-
-
-def numeric_text(value: sge.Expr) -> sge.Expr:
-    """Zeros at the end are the column's, not the value's."""
-    return call(
-        "REGEXP_REPLACE",
-        as_text(value),
-        pattern(r"\.0*$|(\.[0-9]*[1-9])0+$"),
-        pattern(r"\1"),
-    )
-
-
-def float_text(value: sge.Expr) -> sge.Expr:
-    """A float's shortest text, as PostgreSQL writes it."""
-    whole = sge.and_(
-        sge.EQ(this=call("TRUNC", value.copy()), expression=value.copy()),
-        sge.LT(this=call("ABS", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
-    )
-    return sge.Case(
-        ifs=[
-            sge.If(this=call("IS_NAN", value.copy()), true=text("NaN")),
-            sge.If(
-                this=call("IS_INF", value.copy()),
-                true=sge.If(
-                    this=sge.GT(this=value.copy(), expression=number(0)),
-                    true=text("Infinity"),
-                    false=text("-Infinity"),
-                ),
-            ),
-            sge.If(this=whole, true=as_text(sge.Cast(this=value.copy(), to=data_type("INT64")))),
-        ],
-        default=as_text(value.copy()),
-    )
-
-
-def joined(element: sge.Expr, separator: str, array: sge.Expr, variable: str) -> sge.Expr:
-    """The texts of an array's elements in order as one; null for none.
-
-    :param element: a text of `variable`, which stands for one element
-    """
-    # No API of sqlglot's makes an order within an aggregate: it is the aggregate's own argument.
-    place = sge.column("_place")
-    ordered = sge.Order(this=element, expressions=[sge.Ordered(this=place, nulls_first=True)])
-    aggregate = sge.GroupConcat(this=ordered, separator=text(separator))
-    return sge.select(aggregate).from_(unnested(array, variable, "_place")).subquery()
-
-
-def unnested(array: sge.Expr, variable: str, place: str | None = None) -> sge.Expr:
-    """An array as a relation of its elements."""
-    return sge.Unnest(
-        expressions=[array],
-        alias=sge.TableAlias(columns=[sge.to_identifier(variable)]),
-        offset=sge.to_identifier(place) if place else None,
-    )
-
-
-def field(value: sge.Expr, name: str) -> sge.Expr:
-    """A field of a struct."""
-    return sge.Dot(this=value, expression=sge.to_identifier(name, quoted=True))
-
-
-def call(name: str, *arguments: sge.Expr) -> sge.Expr:
-    return sge.Anonymous(this=name, expressions=list(arguments))
-
-
-def text(value: str) -> sge.Expr:
-    return sge.Literal.string(value)
-
-
-def pattern(value: str) -> sge.Expr:
-    return sge.Literal.string(value)
-
-
-def number(value: int) -> sge.Expr:
-    return sge.Literal.number(value)
-
-
-def as_text(value: sge.Expr) -> sge.Expr:
-    return sge.Cast(this=value, to=data_type("STRING"))

@@ -29,6 +29,7 @@ from ..base import Capability, Engine, EngineSettings, FileSource, Progress
 from . import answers, statements, url
 from .connection import Connection
 from .dialect import BigQueryDialect
+from .fulltext import with_stems
 from .jobs import NO_RETRY, Jobs
 from .names import name_columns
 from .rendering import render
@@ -270,9 +271,10 @@ class BigQueryEngine(Engine):
                 full = statements.path(self._read.reference(table.name))
                 for part in ("this", "db", "catalog"):
                     table.set(part, full.args[part])
+        tree, values = with_stems(tree, query.parameters)
         rows = self._read_jobs.query(
             render(tree),
-            _parameters(query.parameters),
+            _parameters(values),
             action="search",
             resource=names[0] if names else "",
             timeout=timeout,
@@ -377,8 +379,10 @@ def _parameters(values: Mapping[str, Parameter]) -> list[Any]:
     return [_parameter(name, each) for name, each in values.items()]
 
 
-def _parameter(name: str, given: Parameter) -> bigquery.ScalarQueryParameter:
+def _parameter(name: str, given: Parameter) -> Any:
     value, type = given.value, given.type
+    if isinstance(value, tuple):
+        return bigquery.ArrayQueryParameter(name, "STRING", value)
     if type.startswith("_"):
         items = None if value is None else [{ELEMENT: item} for item in value]
         text = None if items is None else json.dumps(items, separators=(",", ":"), default=str)

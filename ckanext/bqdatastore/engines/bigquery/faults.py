@@ -58,6 +58,7 @@ _PASSING_REASONS = frozenset(
 _NOT_FOUND_TABLE = re.compile(r"Table [^\s]*[.:]([^\s.:]+)")
 _PERMISSION = re.compile(r"bigquery\.[a-z]+\.[a-zA-Z]+")
 _MOST_LETTERS = 500
+_FIRST_ERROR_CODE = 400
 
 
 def reason_of(error: BaseException) -> str:
@@ -70,6 +71,8 @@ def reason_of(error: BaseException) -> str:
 
 def is_unanswered(error: BaseException) -> bool:
     """Whether the request may have been carried out all the same."""
+    if type(error) is api.GoogleAPICallError and (error.code or 0) < _FIRST_ERROR_CODE:
+        return True  # an upload's answer that is no answer
     return isinstance(error, (*_UNANSWERED, *_SERVER_ERRORS))
 
 

@@ -17,7 +17,7 @@ import sqlglot.expressions as sge
 import wasmtime
 import zetasql.core.wasm_client
 from google.api_core.exceptions import NotFound
-from google.cloud.bigquery import SchemaField
+from google.cloud.bigquery import ArrayQueryParameter, SchemaField
 from zetasql.api import Analyzer, TableBuilder, TypeFactory
 from zetasql.types import (
     AnalyzerOptions,
@@ -177,11 +177,17 @@ def analyze(text: str, parameters: Sequence[Any], tables: Mapping[str, Columns])
         options.query_parameters = [
             AnalyzerOptions.QueryParameter(
                 name=each.name,
-                type=_type(sge.DataType.build(each.type_, dialect="bigquery")),
+                type=_type(_parameter_type(each)),
             )
             for each in parameters
         ]
         Analyzer(options, _catalog(statement, tables)).analyze_statement(statement)
+
+
+def _parameter_type(parameter: Any) -> sge.DataType:
+    if isinstance(parameter, ArrayQueryParameter):
+        return sge.DataType.build(f"ARRAY<{parameter.array_type}>", dialect="bigquery")
+    return sge.DataType.build(parameter.type_, dialect="bigquery")
 
 
 def _catalog(statement: str, tables: Mapping[str, Columns]) -> SimpleCatalog:

@@ -1,0 +1,169 @@
+"""Stands between the client and the BigQuery emulator, and spoils what passes.
+
+It also keeps what the emulator does not: that a job's id is used once. Who starts a job again under
+its id is told that it is there already, as BigQuery does.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import requests
+
+KINDS = ("429", "500", "503", "dropped", "garbage", "slow")
+"""Errors before anything is done; answers lost or spoiled after it was; a late one."""
+
+_SLOW_SECONDS = 0.3
+_REASONS = {"429": "rateLimitExceeded", "500": "internalError", "503": "backendError"}
+_JOB = re.compile(r"/jobs/([^/?]+)")
+
+
+class FaultProxy:
+    """A context manager: an address that leads to the emulator.
+
+    :param choose: called for each request; one of `KINDS`, or None to let it pass
+    """
+
+    def __init__(self, target: str, choose: Callable[[], str | None]) -> None:
+        self._target = target.rstrip("/")
+        self._choose = choose
+        self._jobs: dict[str, str] = {}
+        self._uploads: dict[str, str] = {}
+        self.injected: list[str] = []
+        self.started: list[str] = []
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                proxy.answer(self)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> FaultProxy:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fault = self._choose()
+        if fault is not None:
+            self.injected.append(fault)
+        if fault in _REASONS:
+            _send(request, int(fault), _error(int(fault), _REASONS[fault]))
+            return
+        status, headers, content = self._passed_on(request, body)
+        if fault == "dropped":
+            request.close_connection = True
+            request.connection.close()
+            return
+        if fault == "garbage":
+            status, headers, content = 200, {}, b"<html>this is no answer"
+        if fault == "slow":
+            time.sleep(_SLOW_SECONDS)
+        _send(request, status, content, headers)
+
+    def _passed_on(
+        self, request: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        path = request.path
+        job_id = _started_job(request.command, path, body)
+        if job_id is not None:
+            if job_id in self._jobs:
+                return 409, {}, _error(409, "duplicate")
+            if "/upload/" not in path:
+                self._jobs[job_id] = job_id
+                self.started.append("query")
+        known = _JOB.search(path)
+        if known and known[1] in self._jobs:
+            path = path.replace(known[1], self._jobs[known[1]])
+        answer = requests.request(
+            request.command,
+            self._target + path,
+            data=body,
+            headers={k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP},
+            timeout=60,
+        )
+        headers = {}
+        if "Location" in answer.headers:
+            # The rest of the upload comes this way too.
+            place = answer.headers["Location"]
+            headers["Location"] = re.sub(r"^https?://[^/]+", self.url, place)
+            if job_id is not None:
+                self._uploads[_upload_id(place)] = job_id
+        if request.command == "PUT" and "/upload/" in path and answer.status_code == 200:
+            # The emulator gives the job an id of its own, and not the one that was asked for.
+            mine = self._uploads[_upload_id(path)]
+            self._jobs[mine] = answer.json()["jobReference"]["jobId"]
+            self.started.append("load")
+        return answer.status_code, headers, answer.content
+
+
+_HOP_BY_HOP = frozenset(["host", "connection", "content-length", "accept-encoding"])
+
+
+def random_faults(share: float, seed: int) -> Callable[[], str | None]:
+    """So many of all requests are spoiled, now and then a dozen in a row."""
+    dice = random.Random(seed)
+    burst = [0]
+
+    def choose() -> str | None:
+        if burst[0]:
+            burst[0] -= 1
+            return dice.choice(KINDS[:-1])
+        if dice.random() < share / 20:
+            burst[0] = 12
+        return dice.choice(KINDS) if dice.random() < share else None
+
+    return choose
+
+
+def _started_job(method: str, path: str, body: bytes) -> str | None:
+    if method != "POST" or not re.search(r"/jobs(\?|$)", path):
+        return None
+    found: str | None = json.loads(body).get("jobReference", {}).get("jobId")
+    return found
+
+
+def _upload_id(address: str) -> str:
+    found = re.search(r"upload_?[iI][dD]=([^&]+)", address)
+    assert found, address
+    return found[1]
+
+
+def _error(status: int, reason: str) -> bytes:
+    error = {"reason": reason, "message": f"injected {reason}"}
+    return json.dumps({"error": {"code": status, "errors": [error], **error}}).encode()
+
+
+def _send(
+    request: BaseHTTPRequestHandler,
+    status: int,
+    content: bytes,
+    headers: dict[str, str] | None = None,
+) -> None:
+    request.send_response(status)
+    for name, value in (headers or {}).items():
+        request.send_header(name, value)
+    request.send_header("Content-Type", "application/json")
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content)

@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # With SERVE=0 the demo ends when it has shown everything.
 SERVE ?= 1
-# For `make bench`: some lines only (LINES="info insert 1"), rows of the generated table, few rounds.
+# For `make bench`: some lines only (LINES="info insert 1"), rows of the generated tables
+# (ROWS="1000000 4000000", 0 for none), few rounds.
 LINES ?=
 ROWS ?=
 QUICK ?=
@@ -48,7 +49,7 @@ test: venv  ## Run the tests (TESTS="arguments for pytest")
 
 .PHONY: bench
 bench: venv  ## Side by side with the stock backend (LINES="info insert 1" ROWS=1000000 QUICK=1)
-	@$(BIN)/python -m benchmarks $(if $(LINES),--lines "$(LINES)") $(if $(ROWS),--rows $(ROWS)) \
+	@$(BIN)/python -m benchmarks $(if $(LINES),--lines "$(LINES)") $(if $(ROWS),--rows "$(ROWS)") \
 		$(if $(filter-out 0,$(QUICK)),--quick)
 
 .PHONY: conformance

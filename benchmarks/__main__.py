@@ -31,14 +31,11 @@ _DOCS = Path("docs")
 
 @click.command()
 @click.option("--lines", "wanted", default="", help='Only these: "info insert 1".')
-@click.option("--rows", default=10_000_000, help="Rows of the generated table; 0: none.")
-@click.option("--growth", default="", help="Rows of further generated tables, space between.")
-@click.option("--quick", is_flag=True, help="Few rounds, no generated table, no chart in docs.")
+@click.option("--rows", default="", help="Rows of the generated tables: 10000000, or 0 if quick.")
+@click.option("--quick", is_flag=True, help="Few rounds, and nothing is written to docs.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="For the results.")
 @click.option("--list", "list_lines", is_flag=True, help="List the lines.")
-def main(
-    wanted: str, rows: int, growth: str, quick: bool, out: Path | None, list_lines: bool
-) -> None:
+def main(wanted: str, rows: str, quick: bool, out: Path | None, list_lines: bool) -> None:
     """Ask two CKAN sites the same, the stock backend's and ours, and print what they took."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
@@ -59,7 +56,7 @@ def main(
         click.echo("Starting the sites")
         with started(stack, kept) as sites:
             subjects = [tables.flights(stack.folder)]
-            sizes = [] if quick else [rows, *map(int, growth.split())]
+            sizes = map(int, rows.split() or ["0" if quick else "10000000"])
             subjects += [tables.generated(stack.folder, size) for size in sizes if size]
             run = Run(sites, chosen, QUICK if quick else Effort())
             for result in run.all(subjects):

@@ -289,7 +289,8 @@ def _formatted(rows: Any, request: search.Search, with_id: bool, lazy: bool) -> 
     if request.records_format in ("csv", "tsv"):
         columns = rows.columns[:-1] if with_id else rows.columns
         delimiter = "," if request.records_format == "csv" else "\t"
-        return formats.delimited([each.combine_chunks() for each in columns], delimiter)
+        types = [type for _, _, type in request.columns]
+        return formats.delimited([each.combine_chunks() for each in columns], types, delimiter)
     if not rows.num_rows:
         return []
     text = formats.json_list([rows.column(0)])

@@ -15,9 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
+# Whatever their values are, there is no comma, tab, quote or line end in them.
+_NEVER_QUOTED = frozenset(
+    [
+        *("int", "int2", "int4", "int8", "float", "float4", "float8", "numeric", "bool"),
+        *("date", "time", "timestamp", "timestamptz", "uuid"),
+    ]
+)
+
+
 def json_list(texts: Iterable[pa.ChunkedArray | pa.Array]) -> str:
     """Records' JSON texts as one JSON list."""
-    return "[" + ",".join(text for chunk in texts for text in chunk.to_pylist()) + "]"
+    chunks = (chunk for each in texts for chunk in _chunks(each))
+    return "[" + ",".join(_joined(chunk, ",") for chunk in chunks if len(chunk)) + "]"
 
 
 def parse_json(text: str) -> Any:
@@ -25,18 +35,36 @@ def parse_json(text: str) -> Any:
     return msgspec.json.decode(text)
 
 
-def delimited(columns: Sequence[pa.Array], delimiter: str) -> str:
+def delimited(columns: Sequence[pa.Array], types: Sequence[str], delimiter: str) -> str:
     """Text columns as CSV lines without a header, as `COPY … TO STDOUT csv` writes them.
 
     Nulls are empty, empty texts are quoted; a text is quoted where it holds the delimiter, a quote
     or a line end.
+
+    :param types: the columns' API types
     """
     if not columns or len(columns[0]) == 0:
         return ""
+    alone = len(columns) == 1
     lines = pc.binary_join_element_wise(
-        *(_quoted(each, delimiter, alone=len(columns) == 1) for each in columns), delimiter
+        *(
+            pc.fill_null(each if type in _NEVER_QUOTED else _quoted(each, delimiter, alone), "")
+            for each, type in zip(columns, types, strict=True)
+        ),
+        delimiter,
     )
-    return "\n".join(lines.to_pylist()) + "\n"
+    return _joined(lines, "\n") + "\n"
+
+
+def _chunks(texts: pa.ChunkedArray | pa.Array) -> Sequence[pa.Array]:
+    chunks: Sequence[pa.Array] = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return chunks
+
+
+def _joined(texts: pa.Array, separator: str) -> str:
+    """Texts as one, without a Python string for each."""
+    together = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    return str(pc.binary_join(together, separator)[0].as_py())
 
 
 def _quoted(texts: pa.Array, delimiter: str, alone: bool) -> pa.Array:
@@ -49,7 +77,7 @@ def _quoted(texts: pa.Array, delimiter: str, alone: bool) -> pa.Array:
         doubled = pc.replace_substring(texts, '"', '""')
         wrapped = pc.binary_join_element_wise('"', doubled, '"', "")
         texts = pc.if_else(needing, wrapped, texts)
-    return pc.fill_null(texts, "")
+    return texts
 
 
 def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -170,9 +170,9 @@ def _limit(
         seen: list[Any] = []
         run = engine.query
 
-        def record(query: Any, timeout: float | None = None) -> Any:
+        def record(query: Any, timeout: Any = None, abandoned: Any = None) -> Any:
             seen.append(query)
-            return run(query, timeout)
+            return run(query, timeout, abandoned)
 
         engine.query = record  # type: ignore[method-assign]
         try:

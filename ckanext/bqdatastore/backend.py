@@ -13,6 +13,7 @@ from ckanext.datastore import helpers
 from ckanext.datastore.backend import DatastoreBackend
 
 from . import config, definition, results, search_request
+from .callers import name_of_caller, whether_gone
 from .engines.base import Engine
 from .errors import as_ckan
 from .model.errors import (
@@ -30,7 +31,7 @@ from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteRes
 from .query import fulltext_vectors, guard
 from .records import formats
 from .records.batches import rows_to_write
-from .site import close_engine, engine_of_site, trigger_database, turn
+from .site import close_engine, engine_of_site, place_for_query, trigger_database, turn
 from .triggers.writes import rows_through_triggers, run_triggers
 
 
@@ -211,8 +212,9 @@ class AnalyticsBackend(DatastoreBackend):
                 lambda name: _most_rows(engine, described[name]),
             )
             query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
-            timeout = search_request.seconds_allowed(context)
-            rows = results.read(engine, query, real_names, timeout)
+            seconds = search_request.seconds_allowed(context)
+            with place_for_query(name_of_caller(context)):
+                rows = results.read(engine, query, real_names, seconds, whether_gone())
         if rows.num_rows > limit:
             data_dict["records_truncated"] = True
             rows = rows.slice(0, limit)

@@ -58,6 +58,14 @@ def lock_timeout() -> float:
     return _positive("lock_timeout")
 
 
+def sql_queries_per_user() -> int:
+    """SQL queries that one user may have running at once; 0 for any number."""
+    value = _not_negative("sql_queries_per_user")
+    if value != int(value):
+        raise Misconfigured(f"{PREFIX}sql_queries_per_user: must be a whole number.")
+    return int(value)
+
+
 def memory_limit() -> str:
     """Memory that an engine may use for one call."""
     value = str(_get("memory_limit"))
@@ -235,6 +243,7 @@ def check() -> None:
     """
     engine_settings()
     lock_timeout()
+    sql_queries_per_user()
     trigger_url()
     redis_url()
     authorization_cache_ttl()

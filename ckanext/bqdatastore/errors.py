@@ -10,10 +10,12 @@ import ckantoolkit as tk
 from .model.errors import (
     InvalidRequest,
     NotPermitted,
+    QueryCancelled,
     QueryFailed,
     QueryTimeout,
     TableBusy,
     TableNotFound,
+    TooManyQueries,
 )
 
 
@@ -30,6 +32,10 @@ def as_ckan(
         yield
     except QueryTimeout:
         raise tk.ValidationError({"query": [timeout_message]}) from None
+    except QueryCancelled:
+        raise tk.ValidationError({"query": ["Query was cancelled"]}) from None
+    except TooManyQueries as fault:
+        raise tk.ValidationError({"query": [str(fault)]}) from None
     except QueryFailed as fault:
         errors = {"query": [query_failed or fault.messages[0]], "info": {"orig": fault.messages}}
         raise tk.ValidationError(errors) from None

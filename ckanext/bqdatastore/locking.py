@@ -1,7 +1,7 @@
-"""Turns: writers to one table wait for each other, whatever process or host they are in.
+"""Turns of writers and places of queries, for all processes and hosts of a site.
 
-The lock is an advisory one in CKAN's own PostgreSQL, which every web worker, job and host shares.
-It belongs to a transaction that does nothing else, so it goes when the process dies, and works
+The locks are advisory ones in CKAN's own PostgreSQL, which every web worker, job and host shares.
+Each belongs to a transaction that does nothing else, so it goes when the process dies, and works
 behind a connection pooler too.
 """
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine as Database
 
-from .model.errors import TableBusy
+from .model.errors import TableBusy, TooManyQueries
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,12 @@ _SETTINGS = """
     SELECT set_config('lock_timeout', :timeout, true),
            set_config('statement_timeout', '0', true),
            set_config('idle_in_transaction_session_timeout', '0', true)
+"""
+
+# The first of the keys that nobody holds; PostgreSQL stops at it.
+_FREE_PLACE = """
+    SELECT key FROM unnest(CAST(:keys AS bigint[])) AS key WHERE pg_try_advisory_xact_lock(key)
+    LIMIT 1
 """
 
 _LONGEST_TIMEOUT = 2**31 - 1  # milliseconds
@@ -44,7 +50,7 @@ class TableLocks:
     """
 
     def __init__(self, database: Database, namespace: str, timeout: float) -> None:
-        self._database = _apart(database)
+        self._database = _apart(database, "turns")
         self._namespace = namespace
         self._timeout = timeout
 
@@ -92,34 +98,72 @@ class TableLocks:
         )
 
 
+class QueryPlaces:
+    """A number of places for the queries of each who asks; nobody waits for one.
+
+    :param database: CKAN's own database
+    :param namespace: keeps sites that share a database server apart
+    :param count: how many places each has
+    """
+
+    def __init__(self, database: Database, namespace: str, count: int) -> None:
+        self._database = _apart(database, "places")
+        self._namespace = namespace
+        self._count = count
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[None]:
+        """Have a place for as long as this lasts.
+
+        :param name: who asks
+        :raises TooManyQueries: all of theirs are taken
+        """
+        keys = [lock_key(f"{self._namespace}/{place}/{name}") for place in range(self._count)]
+        refused = TooManyQueries(
+            f"You have {self._count} queries running, and may have no more at once; "
+            "try again when one has ended."
+        )
+        try:
+            connection = self._database.connect()
+        except sa.exc.TimeoutError:
+            raise refused from None
+        with connection:
+            connection.execute(sa.text(_SETTINGS), {"timeout": "0"})
+            if connection.execute(sa.text(_FREE_PLACE), {"keys": keys}).scalar() is None:
+                raise refused
+            yield
+
+
 def lock_key(name: str) -> int:
     """A signed 64-bit number for a name, the same in every process."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
-_own: weakref.WeakKeyDictionary[Database, Database] = weakref.WeakKeyDictionary()
+_own: weakref.WeakKeyDictionary[Database, dict[str, Database]] = weakref.WeakKeyDictionary()
 _own_lock = threading.Lock()
 
 
-def _apart(database: Database) -> Database:
-    """The same database with connections for locks alone.
+def _apart(database: Database, purpose: str) -> Database:
+    """The same database with connections for one purpose alone.
 
     A writer who waits has a connection of CKAN's already. If the next came from the same pool,
-    enough writers would have it empty, and wait for each other.
+    enough writers would have it empty, and wait for each other; and so for writers and queries.
     """
     with _own_lock:
-        if database not in _own:
-            _own[database] = sa.create_engine(database.url, pool=database.pool.recreate())
-        return _own[database]
+        own = _own.setdefault(database, {})
+        if purpose not in own:
+            own[purpose] = sa.create_engine(database.url, pool=database.pool.recreate())
+        return own[purpose]
 
 
 def _begin_anew() -> None:
     """Leave the parent's connections to the parent, in a forked child."""
     global _own_lock
     _own_lock = threading.Lock()
-    for database in _own.values():
-        database.dispose(close=False)
+    for own in _own.values():
+        for database in own.values():
+            database.dispose(close=False)
 
 
 os.register_at_fork(after_in_child=_begin_anew)

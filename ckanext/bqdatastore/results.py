@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from . import config
 from .cache import Cache, Key, MemoryStore
-from .engines.base import Engine
+from .engines.base import Abandoned, Engine
 from .model.query import Query
 from .query.repeatable import is_repeatable
 
@@ -27,24 +27,31 @@ _kept: dict[int, Cache] = {}
 _lock = threading.Lock()
 
 
-def read(engine: Engine, query: Query, tables: Sequence[str], timeout: float | None) -> pa.Table:
+def read(
+    engine: Engine,
+    query: Query,
+    tables: Sequence[str],
+    timeout: float | None,
+    abandoned: Abandoned | None = None,
+) -> pa.Table:
     """The answer to a query, of now or from the cache.
 
     :param tables: names of all tables that the query reads
     :param timeout: seconds, if other than the setting
+    :param abandoned: tells that nobody waits for the answer any more
     :raises QueryTimeout, QueryFailed, TableNotFound:
     """
     ttl = config.cache_results_ttl()
     key = _key(engine, query, tables) if ttl else None
     if key is None:
-        return engine.query(query, timeout).read_all()
+        return engine.query(query, timeout, abandoned).read_all()
     cache = _cache()
     kept = cache.get(key)
     if kept is not None:
         _tell(tables, "hit")
         return pa.ipc.open_stream(pa.py_buffer(kept)).read_all()
     stamp = cache.stamp(())
-    rows = engine.query(query, timeout).read_all()
+    rows = engine.query(query, timeout, abandoned).read_all()
     _tell(tables, "miss")
     if stamp is not None:
         cache.set(key, _as_bytes(rows), stamp, ttl)

@@ -17,6 +17,7 @@ from ckanext.datastore.backend import _parse_sort_clause
 from ckanext.datastore.filters import parse_query_filters
 
 from . import config, results
+from .callers import whether_gone
 from .engines.base import Engine
 from .model.errors import InvalidRequest, TableNotFound
 from .model.query import ParameterNames, Query, column, table
@@ -44,9 +45,9 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     fields = helpers.get_list(data_dict.get("fields"))
     request = _search(engine, context, data_dict, types, fields, source)
     keyset = request.keyset if data_dict.get("include_next_page") else None
-    timeout = seconds_allowed(context)
+    timeout, abandoned = seconds_allowed(context), whether_gone()
     page = search.page(request, engine.dialect, bool(keyset))
-    rows = results.read(engine, page, [name], timeout)
+    rows = results.read(engine, page, [name], timeout, abandoned)
     last_id = None
     if keyset and rows.num_rows:
         ids = rows.column(rows.num_columns - 1)
@@ -60,7 +61,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         if known is not None and not request.conditions and not request.distinct:
             data_dict["total"] = engine.row_count(known)
         else:
-            found = results.read(engine, search.total(request), [name], timeout)
+            found = results.read(engine, search.total(request), [name], timeout, abandoned)
             data_dict["total"] = found.column(0)[0].as_py()
     if last_id is not None:
         data_dict["next_page"] = {ID: {keyset: last_id}}

@@ -16,7 +16,7 @@ from ckan import model
 from . import config
 from .engines import registry
 from .engines.base import Capability, Engine, EngineSettings
-from .locking import TableLocks
+from .locking import QueryPlaces, TableLocks
 from .model.errors import InvalidRequest, Misconfigured
 from .triggers.database import TriggerDatabase
 
@@ -71,6 +71,21 @@ def turn(name: str) -> Iterator[None]:
         name = _CATALOG_LOCK
     locks = TableLocks(model.meta.engine, config.site_id(), config.lock_timeout())
     with locks.hold(name):
+        yield
+
+
+@contextmanager
+def place_for_query(caller: str | None) -> Iterator[None]:
+    """One of the places that somebody has for their SQL queries, on the whole site.
+
+    :param caller: their name; None for who is not counted
+    :raises TooManyQueries: all are taken
+    """
+    count = config.sql_queries_per_user()
+    if caller is None or count == 0:
+        yield
+        return
+    with QueryPlaces(model.meta.engine, config.site_id(), count).take(caller):
         yield
 
 

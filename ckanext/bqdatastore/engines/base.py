@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -20,6 +20,10 @@ from ..model.write import Deletion, TableChange, WriteResult
 
 Column = tuple[str, sge.Expr, str]
 """A column of an answer: its name, its value and the value's API type."""
+
+
+Abandoned = Callable[[], bool]
+"""Whether nobody waits for an answer any more; may be asked by any thread."""
 
 
 class Capability(enum.Flag):
@@ -197,11 +201,14 @@ class Engine(abc.ABC):
     def delete(self, deletion: Deletion) -> WriteResult: ...
 
     @abc.abstractmethod
-    def query(self, query: Query, timeout: float | None = None) -> RecordStream:
+    def query(
+        self, query: Query, timeout: float | None = None, abandoned: Abandoned | None = None
+    ) -> RecordStream:
         """Run one read-only statement; the only way to read rows.
 
         :param timeout: seconds, if other than the setting
-        :raises QueryTimeout, QueryFailed, TableNotFound:
+        :param abandoned: asked from time to time while the statement runs, and stops it
+        :raises QueryTimeout, QueryCancelled, QueryFailed, TableNotFound:
         """
 
     @abc.abstractmethod

@@ -98,6 +98,14 @@ class QueryTimeout(DatastoreFault):
     """A statement ran longer than its limit and was stopped."""
 
 
+class QueryCancelled(DatastoreFault):
+    """A statement was stopped because nobody waits for its answer."""
+
+
+class TooManyQueries(DatastoreFault):
+    """Somebody has as many queries running as they may; the text is for them."""
+
+
 class QueryFailed(InvalidRequest):
     """The engine refused a statement while it ran (a division by zero, a cast of a bad value)."""
 

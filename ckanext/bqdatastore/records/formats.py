@@ -14,7 +14,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-
 # Whatever their values are, there is no comma, tab, quote or line end in them.
 _NEVER_QUOTED = frozenset(
     [

@@ -17,6 +17,7 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "tests" not in path.rela
 CKAN_ALLOWED = (
     "plugin",
     "backend",
+    "callers",
     "search_request",
     "site",
     "config",

@@ -25,7 +25,7 @@ from ...model.errors import (
 from ...model.query import RESOURCES, Parameter, Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
-from ..base import Capability, Engine, EngineSettings, FileSource, Progress
+from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Progress
 from . import answers, statements, url
 from .connection import Connection
 from .dialect import BigQueryDialect
@@ -249,7 +249,10 @@ class BigQueryEngine(Engine):
         )
         return writer.rows_with_keys(keys)
 
-    def query(self, query: Query, timeout: float | None = None) -> RecordStream:
+    def query(
+        self, query: Query, timeout: float | None = None, abandoned: Abandoned | None = None
+    ) -> RecordStream:
+        # A job that nobody waits for ends by its own time limit.
         names = [each.name for each in query.tree.find_all(sge.Table) if each.db == RESOURCES]
         counted = _counted_table(query.tree)
         if counted is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -19,18 +17,18 @@ from ...model.errors import (
     InvalidRequest,
     Misconfigured,
     QueryFailed,
-    QueryTimeout,
     TableNotFound,
 )
 from ...model.query import Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
-from ..base import Capability, Engine, EngineSettings, FileSource, Progress
+from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import METADATA, Connections, literal, tune
 from .dialect import DuckLakeDialect
 from .files import file_relation, inspect_file, numeric_types, run_with_progress
+from .limits import Limits
 from .location import located, located_condition
 from .pool import Lease
 from .writing import (
@@ -271,13 +269,15 @@ class DuckLakeEngine(Engine):
             cursor.register(_WANTED, keys.rename_columns(stored))
             return cursor.execute(select.sql(dialect="duckdb")).to_arrow_table()
 
-    def query(self, query: Query, timeout: float | None = None) -> RecordStream:
+    def query(
+        self, query: Query, timeout: float | None = None, abandoned: Abandoned | None = None
+    ) -> RecordStream:
         query = located(query, self._catalog)
         text = query.tree.sql(dialect="duckdb", copy=False)
         with ExitStack() as stack:
             lease = self._connections.reader()
             cursor = stack.enter_context(lease)
-            limit = _TimeLimit(cursor, timeout or self.settings.statement_timeout)
+            limit = Limits(cursor, timeout or self.settings.statement_timeout, abandoned)
             with self._translated_errors(limit), limit:
                 reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
             stack.pop_all()
@@ -322,7 +322,7 @@ class DuckLakeEngine(Engine):
         :raises TransactionConflict: nothing was written, and may be if tried again
         """
         with self._connections.writer() as cursor:
-            limit = _TimeLimit(cursor, self.settings.statement_timeout)
+            limit = Limits(cursor, self.settings.statement_timeout)
             with self._translated_errors(limit):
                 cursor.execute("BEGIN TRANSACTION")
                 try:
@@ -337,7 +337,7 @@ class DuckLakeEngine(Engine):
                 cursor.execute("ROLLBACK" if dry_run else "COMMIT")
 
     @contextmanager
-    def _translated_errors(self, limit: _TimeLimit) -> Iterator[None]:
+    def _translated_errors(self, limit: Limits) -> Iterator[None]:
         try:
             yield
         except DatastoreFault:
@@ -357,7 +357,7 @@ class DuckLakeEngine(Engine):
             raise QueryFailed(text) from error
 
     def _batches(
-        self, lease: Lease, reader: pa.RecordBatchReader, limit: _TimeLimit
+        self, lease: Lease, reader: pa.RecordBatchReader, limit: Limits
     ) -> Iterator[pa.RecordBatch]:
         with lease, self._translated_errors(limit), limit:
             try:
@@ -379,46 +379,6 @@ _ENGINE_FAULTS = (
     duckdb.ConnectionException,
     duckdb.FatalException,
 )
-
-
-class _TimeLimit:
-    """Interrupts a cursor's statement when its time is up, and never after its `with` has ended."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, seconds: float) -> None:
-        self._seconds = seconds
-        self._cursor = cursor
-        self._end = time.monotonic() + seconds
-        self._lock = threading.Lock()
-        self._passed = False
-        self._timer: threading.Timer | None = None
-
-    def __enter__(self) -> _TimeLimit:
-        self._timer = threading.Timer(max(self._end - time.monotonic(), 0.0), self._interrupt)
-        self._timer.daemon = True
-        self._timer.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def check(self) -> None:
-        """
-        :raises QueryTimeout: the time was up
-        """
-        if self._passed:
-            raise self.fault()
-
-    def fault(self) -> QueryTimeout:
-        return QueryTimeout(f"stopped after {self._seconds:g} s")
-
-    def _interrupt(self) -> None:
-        with self._lock:
-            if self._timer is not None:
-                self._passed = True
-                self._cursor.interrupt()
 
 
 def _values(query: Query) -> Mapping[str, object]:

@@ -24,7 +24,7 @@ from ..base import EngineSettings
 from .catalog_database import CatalogDatabase
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .pool import Lease, Pool
-from .url import DuckLakeURL, parse
+from .url import DuckLakeURL, conninfo, parse
 
 LAKE = "lake"
 """The name under which both sides attach the catalog."""
@@ -58,6 +58,18 @@ _RETRIES = {
 
 # How long a SQLite catalog waits while another process commits.
 _SQLITE_BUSY_MILLISECONDS = 20_000
+
+
+_LOGIN = {
+    "host": "HOST",
+    "port": "PORT",
+    "user": "USER",
+    "password": "PASSWORD",
+    "dbname": "DATABASE",
+}
+"""Keywords of libpq, and what DuckDB's secrets call them."""
+
+_LOGIN_SECRET = "catalog_login"
 
 
 def literal(value: str) -> str:
@@ -148,6 +160,8 @@ class Side:
         for name, value in _RETRIES.items():
             execute(f"SET {name} = {value}")
         self._credentials()
+        if self.url.catalog == "postgres":
+            self._rest = self._catalog_login()
         try:
             self._attach()
         except duckdb.OutOfMemoryException:
@@ -183,12 +197,27 @@ class Side:
         ]
         self._root.execute(f"CREATE SECRET lake_files ({', '.join(parts)})")
 
+    def _catalog_login(self) -> dict[str, str]:
+        """How to log in to the catalog's database, as a DuckDB secret: `duckdb_databases()` shows
+        the connection string to every query, and secrets without their passwords.
+
+        :returns: what the connection string still has to say
+        """
+        connection = dict(self.url.connection)
+        given = {key: connection.pop(name) for name, key in _LOGIN.items() if name in connection}
+        parts = "".join(f", {key} {literal(value)}" for key, value in given.items())
+        self._root.execute(f"CREATE SECRET {_LOGIN_SECRET} (TYPE postgres{parts})")
+        return connection
+
     @again_on_conflict
     def _attach(self) -> None:
         """Attach the lake; the first to do so makes the catalog, perhaps several at once."""
         if self.url.catalog == "postgres":
-            source = f"ducklake:postgres:{self.url.conninfo}"
-            options = [f"METADATA_SCHEMA {literal(self.url.schema)}"]
+            source = f"ducklake:postgres:{conninfo(self._rest)}"
+            options = [
+                f"METADATA_SCHEMA {literal(self.url.schema)}",
+                f"META_SECRET {_LOGIN_SECRET}",
+            ]
         else:
             source = f"ducklake:sqlite:{self.url.path}"
             # Readers and the one writer do not block each other, and who has to wait does.

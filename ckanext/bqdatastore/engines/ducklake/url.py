@@ -9,6 +9,7 @@ Two forms:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -47,7 +48,7 @@ class DuckLakeURL:
     @property
     def conninfo(self) -> str:
         """libpq's connection string; holds the password, so it must not be logged."""
-        return " ".join(f"{key}={_libpq_quote(value)}" for key, value in self.connection.items())
+        return conninfo(self.connection)
 
     @property
     def database(self) -> str:
@@ -65,6 +66,11 @@ class DuckLakeURL:
         for form in (quoted.replace("'", "''"), quoted, password):
             text = text.replace(form, "***")
         return text
+
+
+def conninfo(connection: Mapping[str, str]) -> str:
+    """Keywords and values as libpq's connection string."""
+    return " ".join(f"{key}={_libpq_quote(value)}" for key, value in connection.items())
 
 
 def parse(url: str, setting: str, default_data_path: Path) -> DuckLakeURL:

@@ -233,6 +233,20 @@ def test_what_is_left_to_the_guard(lake: DuckLakeEngine, tmp_path: Path) -> None
         Path(url.data_path, "left.csv").unlink(missing_ok=True)
 
 
+def test_the_reading_side_shows_no_password(lake: DuckLakeEngine) -> None:
+    url = connections(lake).read_url
+    if url.catalog != "postgres":
+        pytest.skip("a SQLite catalog has no password")
+    password = url.connection["password"]
+    for sql in ("FROM duckdb_databases()", "FROM duckdb_secrets()", "FROM duckdb_settings()"):
+        shown = str(ask(lake, sql))
+        assert shown
+        assert f"password={password}" not in shown
+        assert repr(password) not in shown
+    with pytest.raises(duckdb.Error, match="unredacted"):
+        ask(lake, "FROM duckdb_secrets(redact => false)")
+
+
 def test_queries_that_need_more_memory_spill_where_nobody_else_reads(lake: DuckLakeEngine) -> None:
     folder = Path(str(ask(lake, "SELECT current_setting('temp_directory')")[0][0]))
     assert folder.parent.stat().st_mode & 0o077 == 0

@@ -178,12 +178,13 @@ def test_a_killed_writer_leaves_whole_batches_and_a_free_lock(place: Place, read
         for line in process.stdout:
             if line.split() == ["writing", "2"]:
                 break
+        else:
+            pytest.fail(process.communicate()[1])
         time.sleep(0.02 + 0.05 * number)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        started_waiting = time.monotonic()
         with reader.turn("one"):
-            assert time.monotonic() - started_waiting < 10
+            pass
     reader.write("one", WriteMode.INSERT, [{"key": "last", "writer": 9, "batch": 1}])
     found = records_of(reader, "one")
     batches = Counter((row["writer"], row["batch"]) for row in found if row["writer"] != 9)

@@ -29,6 +29,7 @@ _SIGNS = (
     "deadlock detected",
     "tuple concurrently updated",
     "ducklake_snapshot_pkey",
+    'relation "ducklake_metadata" already exists',
     "pg_namespace_nspname_index",
     "pg_class_relname_nsp_index",
     "pg_type_typname_nsp_index",

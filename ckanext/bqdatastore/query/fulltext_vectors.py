@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -77,19 +77,16 @@ def _vector(texts: Sequence[str], lexemes_of: Mapping[str, Sequence[str | None]]
             place += 1
             if lexeme is not None:
                 places.setdefault(lexeme, []).append(min(place, _LAST_PLACE))
-    return " ".join(
-        f"'{_quoted(lexeme)}':{_listed(places[lexeme])}" for lexeme in sorted(places, key=_bytes)
-    )
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode()
+    # Code points sort as their UTF-8 bytes do, by which PostgreSQL sorts lexemes.
+    return " ".join(f"'{_quoted(lexeme)}':{_listed(places[lexeme])}" for lexeme in sorted(places))
 
 
 def _quoted(lexeme: str) -> str:
     return lexeme.replace("\\", "\\\\").replace("'", "''")
 
 
-def _listed(places: Iterable[int]) -> str:
+def _listed(places: Sequence[int]) -> str:
+    if len(places) == 1:
+        return str(places[0])
     different = list(dict.fromkeys(places))
     return ",".join(map(str, different[:_MOST_PLACES]))

@@ -79,8 +79,8 @@ def rows() -> list[list[Any]]:
 def create_in_postgresql(cursor: Any) -> None:
     types = [(name, kind if kind[0] != "_" else f"{kind[1:]}[]") for name, (kind, _) in columns()]
     declared = ", ".join(f"{name} {kind}" for name, kind in types)
-    cursor.execute(f"CREATE TABLE {NAME} (_id int4 PRIMARY KEY, {declared})")
-    casts = ", ".join(["%s", *(f"%s::{kind}" for _, kind in types)])
+    cursor.execute(f"CREATE TABLE {NAME} (_id int4 PRIMARY KEY, _full_text tsvector, {declared})")
+    casts = ", ".join(["%s, NULL", *(f"%s::{kind}" for _, kind in types)])
     cursor.executemany(f"INSERT INTO {NAME} VALUES ({casts})", rows())
 
 

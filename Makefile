@@ -25,7 +25,7 @@ SOURCES := ckanext/bqdatastore devstack benchmarks conformance
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose another Python)
@@ -65,6 +65,15 @@ differential: venv  ## Send the same requests to CKAN's own backend and to ours 
 		$(BIN)/python -m pytest -q --ckan-ini=test.ini --hypothesis-seed=$(SEED) \
 		ckanext/bqdatastore/tests/differential \
 		ckanext/bqdatastore/tests/engines/test_ducklake_translate.py
+
+.PHONY: bigquery-live
+bigquery-live: venv  ## Run the engine's tests on Google's BigQuery (PROJECT=yours LOCATION=EU)
+	@test -n "$(PROJECT)" || { echo "Say which project: make bigquery-live PROJECT=yours" >&2; exit 1; }
+	@BIGQUERY_LIVE_PROJECT=$(PROJECT) BIGQUERY_LIVE_LOCATION=$(or $(LOCATION),US) \
+		$(BIN)/python -m devstack run -- $(BIN)/python -m pytest --ckan-ini=test.ini -k bigquery \
+		ckanext/bqdatastore/tests/engines/test_contract.py \
+		ckanext/bqdatastore/tests/engines/test_bigquery_fulltext.py \
+		ckanext/bqdatastore/tests/engines/test_bigquery_translate.py
 
 .PHONY: lint
 lint: venv  ## Look for mistakes and wrong format

@@ -13,12 +13,13 @@ import sqlglot.expressions as sge
 
 from ...model.errors import Unsupported
 from .forms import as_text, call, float_text, moment, number, numeric_text, text, time_text
-from .types import data_type
+from .types import data_type, numeric_type
 
 _T = sge.DType
 _INTEGERS = frozenset([_T.SMALLINT, _T.INT, _T.BIGINT])
 _FLOATS = frozenset([_T.FLOAT, _T.DOUBLE])
 _NUMERICS = frozenset([_T.DECIMAL, _T.BIGDECIMAL])
+_NUMBERS = _INTEGERS | _FLOATS | _NUMERICS
 _TEXTS = frozenset([_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NAME])
 _NO_COMPARISON = frozenset([_T.JSON, _T.JSONB, _T.ARRAY])
 
@@ -28,7 +29,7 @@ _SAME = (
     sge.Having, sge.Order, sge.Ordered, sge.Limit, sge.Offset, sge.With, sge.CTE, sge.Union,
     sge.Intersect, sge.Except, sge.Alias, sge.Column, sge.Identifier, sge.Null, sge.Boolean,
     sge.Star, sge.Paren, sge.And, sge.Or, sge.Not, sge.Is, sge.Case, sge.If, sge.Placeholder,
-    sge.DataType, sge.DataTypeParam, sge.Exists, sge.Add, sge.Sub, sge.Mul, sge.Neg, sge.Like,
+    sge.DataType, sge.DataTypeParam, sge.Exists, sge.Neg, sge.Like,
     sge.ILike, sge.Distinct, sge.Coalesce, sge.Var, sge.Tuple,
 )  # fmt: skip
 
@@ -68,6 +69,8 @@ def _translated(node: sge.Expr) -> sge.Expr:
     types = [_type(each) for each in _operands(node)]
     if isinstance(node, _COMPARISONS) and _NO_COMPARISON.intersection(types):
         raise _unsupported("comparing JSON values or arrays")
+    if isinstance(node, _COMPARISONS) and _T.TIMESTAMPTZ in types and len(set(types)) > 1:
+        raise _unsupported("comparing times with a zone to others")
     if isinstance(node, sge.Distinct) and node.args.get("on"):
         raise _unsupported("DISTINCT ON")
     for child in list(node.iter_expressions()):
@@ -111,8 +114,30 @@ Types = list["sge.DType | None"]
 
 def _literal(node: sge.Expr, types: Types) -> sge.Expr:
     # To BigQuery 1.5 is a float.
-    if _type(node) in _NUMERICS:
-        return sge.Cast(this=text(str(node.this)), to=data_type("BIGNUMERIC"))
+    if _type(node) not in _NUMERICS:
+        return node
+    whole, _, fraction = str(node.this).partition(".")
+    if not (whole + fraction).isdigit():
+        raise _unsupported(f"the number {node.this}")
+    return sge.Cast(
+        this=text(str(node.this)), to=data_type(numeric_type(len(whole), len(fraction)))
+    )
+
+
+def _sum_or_difference(node: sge.Expr, types: Types) -> sge.Expr:
+    if set(types) <= _NUMBERS:
+        return node
+    if types[0] is _T.DATE and types[1] in _INTEGERS:
+        return node
+    raise _unsupported("calculating with dates and times")
+
+
+def _product(node: sge.Expr, types: Types) -> sge.Expr:
+    if not set(types) <= _NUMBERS:
+        raise _unsupported("this multiplication")
+    if set(types) <= _NUMERICS:
+        # BigQuery keeps nine digits after the point.
+        raise _unsupported("multiplying exact numbers (cast one to float8)")
     return node
 
 
@@ -144,7 +169,9 @@ def _cast(node: sge.Expr, types: Types) -> sge.Expr:
     wanted, given = node.args["to"].this, types[0] if types else None
     value = node.this
     if wanted in _TEXTS:
-        return _text_of(value, given)
+        return _cut(_text_of(value, given), node.args["to"])
+    if wanted is _T.BOOLEAN and given in _TEXTS:
+        return _boolean(value)
     if given in _TEXTS and isinstance(value, sge.Literal):
         if wanted is _T.UUID:
             return text(str(value.this).lower())
@@ -166,6 +193,24 @@ def _cast(node: sge.Expr, types: Types) -> sge.Expr:
     if stored is None:
         raise _unsupported(f"casts to {wanted.value.lower()}")
     return sge.Cast(this=value, to=data_type(stored))
+
+
+def _cut(value: sge.Expr, type: sge.DataType) -> sge.Expr:
+    """A text as long as its type allows."""
+    if not type.expressions:
+        return value
+    if type.this is not _T.VARCHAR:
+        raise _unsupported("casts to char")
+    return call("LEFT", value, number(int(type.expressions[0].name)))
+
+
+def _boolean(value: sge.Expr) -> sge.Expr:
+    word = str(value.this).strip().lower() if isinstance(value, sge.Literal) else ""
+    if word in ("t", "true"):
+        return sge.true()
+    if word in ("f", "false"):
+        return sge.false()
+    raise _unsupported("casts of such texts to bool")
 
 
 def _text_of(value: sge.Expr, given: sge.DType | None) -> sge.Expr:
@@ -200,6 +245,15 @@ def _only(types_: frozenset[sge.DType], name: str) -> Callable[[Arguments, Types
     return made
 
 
+def _extreme(name: str) -> Callable[[Arguments, Types], sge.Expr]:
+    def made(arguments: Arguments, types: Types) -> sge.Expr:
+        if _NO_COMPARISON.intersection(types):
+            raise _unsupported(f"{name.lower()}() of this type")
+        return call(name, *arguments)
+
+    return made
+
+
 def _average(arguments: Arguments, types: Types) -> sge.Expr:
     if set(types) <= _FLOATS:
         return call("AVG", *arguments)
@@ -223,6 +277,8 @@ _PARTS = ("year", "quarter", "month", "day", "hour", "minute", "second")
 
 
 def _truncated(arguments: Arguments, types: Types) -> sge.Expr:
+    if len(arguments) != 2:
+        raise _unsupported("date_trunc() with a zone")
     part, value = arguments
     name = str(part.this).lower() if isinstance(part, sge.Literal) else ""
     if types[-1] is not _T.TIMESTAMP or name not in _PARTS:
@@ -230,12 +286,10 @@ def _truncated(arguments: Arguments, types: Types) -> sge.Expr:
     return call("DATETIME_TRUNC", value, sge.Var(this=name.upper()))
 
 
-_NUMBERS = _INTEGERS | _FLOATS | _NUMERICS
-
 _FUNCTIONS: Mapping[str, Callable[[Arguments, Types], sge.Expr]] = {
     "count": _named("COUNT"),
-    "min": _named("MIN"),
-    "max": _named("MAX"),
+    "min": _extreme("MIN"),
+    "max": _extreme("MAX"),
     "sum": _sum,
     "avg": _average,
     "bool_and": _named("LOGICAL_AND"),
@@ -270,6 +324,9 @@ def _function(node: sge.Expr, types: Types) -> sge.Expr:
 
 _RULES: Mapping[type[sge.Expr], Callable[[sge.Expr, Types], sge.Expr]] = {
     sge.Literal: _literal,
+    sge.Add: _sum_or_difference,
+    sge.Sub: _sum_or_difference,
+    sge.Mul: _product,
     sge.Div: _division,
     sge.Mod: _remainder,
     sge.DPipe: _concatenation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from google.cloud import bigquery
 
 from ckanext.bqdatastore.engines import registry
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
@@ -31,6 +33,9 @@ def urls(kind: str, folder: Path) -> tuple[str, str]:
 def bigqueryurls() -> tuple[str, str]:
     """URLs of a new dataset in the emulator."""
     endpoint = os.environ.get("DEVSTACK_BIGQUERY_URL")
+    live = os.environ.get("BIGQUERY_LIVE_PROJECT")
+    if live:
+        return _live_bigquery_urls(live, os.environ["BIGQUERY_LIVE_LOCATION"])
     if not endpoint:
         pytest.skip("needs the emulator: run with `python -m devstack run --bigquery`")
     project = os.environ["DEVSTACK_BIGQUERY_PROJECT"]
@@ -45,6 +50,18 @@ def bigqueryurls() -> tuple[str, str]:
     )
     answer.raise_for_status()
     url = f"bigquery://{project}/{dataset}?location=EU&endpoint={endpoint}"
+    return url, url
+
+
+def _live_bigquery_urls(project: str, location: str) -> tuple[str, str]:
+    """URLs of a new dataset in Google's own BigQuery, which the process removes at its end."""
+    client = bigquery.Client(project=project)
+    dataset = bigquery.Dataset(f"{project}.bqdatastore_test_{uuid.uuid4().hex[:12]}")
+    dataset.location = location
+    dataset.default_table_expiration_ms = 24 * 3600 * 1000
+    client.create_dataset(dataset)
+    atexit.register(client.delete_dataset, dataset, delete_contents=True, not_found_ok=True)
+    url = f"bigquery://{project}/{dataset.dataset_id}?location={location}"
     return url, url
 
 

@@ -55,7 +55,7 @@ class Variant:
 
 
 _PERMISSIONS = "ckanext.bqdatastore.authorization.cache_ttl"
-_RESULTS = "ckanext.bqdatastore.result_cache.ttl"
+_RESULTS = "ckanext.bqdatastore.cache.results_ttl"
 
 _OURS = (
     Variant(OURS, "caches off", {_PERMISSIONS: "0", _RESULTS: "0"}),

@@ -208,6 +208,30 @@ class Catalog:
         )
         return int(rows[0][0] or 0) + entry.skipped_ids if rows else entry.skipped_ids
 
+    def highest_value(self, table_id: int, stored: str) -> int | None:
+        """A number that no value of a column of whole numbers was ever higher than, if known.
+
+        :param stored: the column's name in the lake
+        """
+        rows = self._read(
+            sge.select(sge.column("max_value", table="s"))
+            .from_(sge.alias_(self._relation("ducklake_column"), "c", table=True))
+            .join(
+                sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True),
+                on=sge.and_(
+                    sge.column("table_id", table="s").eq(sge.column("table_id", table="c")),
+                    sge.column("column_id", table="s").eq(sge.column("column_id", table="c")),
+                ),
+            )
+            .where(
+                sge.column("table_id", table="c").eq(table_id),
+                sge.column("column_name", table="c").eq(sge.Literal.string(stored)),
+                sge.column("parent_column", table="c").is_(sge.null()),
+                sge.column("end_snapshot", table="c").is_(sge.null()),
+            )
+        )
+        return int(rows[0][0]) if len(rows) == 1 and rows[0][0] is not None else None
+
     def statistics(self, table_id: int, row_count: int) -> TableStatistics:
         """Sizes from the list of live data files."""
         size = sge.func("coalesce", sge.Sum(this=sge.column("file_size_bytes")), sge.convert(0))

@@ -21,7 +21,7 @@ from ...model.errors import (
 )
 from ...model.query import Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
-from ...model.write import Deletion, TableChange, WriteResult
+from ...model.write import Deletion, TableChange, WriteMode, WriteResult
 from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _BATCH_ROWS = 8_192
 _WANTED = "wanted_keys"
+_WHOLE_NUMBERS = frozenset(["int2", "int4", "int8"])
 
 
 class DuckLakeEngine(Engine):
@@ -185,6 +186,7 @@ class DuckLakeEngine(Engine):
             ):
                 _run(cursor, statement)
             writer = TableWriter(cursor, after, columns, highest + 1, types)
+            writer.highest_key = self._highest_key(change, entry)
             new_key = change.before is None or after.primary_key != change.before.primary_key
             if change.write is not None and change.write.rows:
                 result = writer.write(change.write, check_keys=not new_key)
@@ -195,6 +197,17 @@ class DuckLakeEngine(Engine):
                 comment = to_comment(after, columns, skipped)
                 _run(cursor, comment_statement("TABLE", after.name, comment))
         return result
+
+    def _highest_key(self, change: TableChange, entry: Entry | None) -> int | None:
+        """See `TableWriter`; asked only where rows are inserted into a table that is there."""
+        key = change.after.primary_key
+        inserting = change.write is not None and change.write.mode is WriteMode.INSERT
+        if entry is None or not inserting or len(key) != 1:
+            return None
+        # Another column of that name may have been added in this very change.
+        if change.before != change.after or change.after.field(key[0]).type not in _WHOLE_NUMBERS:
+            return None
+        return self._catalog.highest_value(entry.table_id, entry.columns[key[0]])
 
     def _refuse_taken(self, table: Table, own: Sequence[str]) -> None:
         for alias in table.aliases:

@@ -38,6 +38,8 @@ class TableWriter:
     :param columns: field ids (and `_id`) to stored names
     :param next_id: the first `_id` that was never given out
     :param stored: types of the columns in the lake, by stored name (`decimal(9,3)`)
+    :param highest_key: no value of the primary key's one field was ever higher; None where that is
+        not known, or the key is not one field of whole numbers
     :ivar skipped_ids: how many `_id`s below the highest were left out
     """
 
@@ -46,6 +48,7 @@ class TableWriter:
     columns: Mapping[str, str]
     next_id: int
     stored: dict[str, str]
+    highest_key: int | None = None
     skipped_ids: int = 0
 
     def write(self, write: Write, check_keys: bool = True) -> WriteResult:
@@ -69,7 +72,7 @@ class TableWriter:
                 self._merge(rows, write.mode)
             else:
                 self._insert(data)
-            if check_keys:
+            if check_keys and not (len(write.rows) == 1 and self._has_new_keys(rows)):
                 self._check_unique(rows)
             count += rows.data.num_rows
             if write.returning:
@@ -228,6 +231,16 @@ class TableWriter:
         if limit is not None:
             query = query.limit(limit)
         return [int(str(row[0])) for row in self._fetch(query)]
+
+    def _has_new_keys(self, rows: Rows) -> bool:
+        """Whether the keys are different and above all others, so that nothing need be read."""
+        if self.highest_key is None or rows.key:
+            return False
+        keys = rows.data.column(self.table.primary_key[0]).drop_null()
+        if len(keys) == 0:
+            return True
+        lowest = pc.min(keys).as_py()
+        return bool(lowest > self.highest_key and pc.count_distinct(keys).as_py() == len(keys))
 
     def _check_unique(self, rows: Rows) -> None:
         """Refuse rows just written that share a primary key with any other."""

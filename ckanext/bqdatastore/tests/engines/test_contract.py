@@ -282,3 +282,47 @@ def test_rows_are_found_by_many_keys(engine: Engine, people: Table) -> None:
     assert engine.rows_with_keys(people, both).column("name").to_pylist() == ["Ada"]
     by_id = engine.rows_with_keys(people, pa.table({ID: [3, 1]}))
     assert sorted(by_id.column(ID).to_pylist()) == [1, 3]
+
+
+COUNTED = Table("counted", (Field("n", "int4"), Field("name", "text")), primary_key=("n",))
+
+
+def numbered(*numbers: int | None) -> Rows:
+    return rows(COUNTED, [{"n": number, "name": f"row {number}"} for number in numbers])
+
+
+@pytest.fixture
+def counted(engine: Engine) -> Table:
+    engine.apply(TableChange(None, COUNTED, Write(WriteMode.INSERT, (numbered(1, 2, 30),))))
+    return COUNTED
+
+
+def test_keys_beyond_all_others_are_inserted(engine: Engine, counted: Table) -> None:
+    for numbers in ((31,), (40, 32), (None, 41), (None,)):
+        write(engine, counted, "insert", numbered(*numbers))
+    found = [record["n"] for record in everything(engine, counted)]
+    assert found == [1, 2, 30, 31, 40, 32, None, 41, None]
+
+
+@pytest.mark.parametrize("numbers", [(30,), (2,), (50, 50), (50, 51, 50), (60, 1)])
+def test_a_key_that_is_there_is_refused_among_higher_ones(
+    engine: Engine, counted: Table, numbers: tuple[int, ...]
+) -> None:
+    with pytest.raises(DuplicateKey):
+        write(engine, counted, "insert", numbered(*numbers))
+    assert [record["n"] for record in everything(engine, counted)] == [1, 2, 30]
+
+
+def test_a_key_that_was_just_inserted_is_refused(engine: Engine, counted: Table) -> None:
+    write(engine, counted, "insert", numbered(100))
+    write(engine, counted, "insert", numbered(*range(101, 1_500)))
+    for number in (100, 101, 1_499):
+        with pytest.raises(DuplicateKey):
+            write(engine, counted, "insert", numbered(number))
+
+
+def test_a_key_above_all_that_was_changed_to_one_is_refused(engine: Engine, counted: Table) -> None:
+    write(engine, counted, "update", rows(counted, [{ID: 1, "n": 500}], key=(ID,)))
+    with pytest.raises(DuplicateKey):
+        write(engine, counted, "insert", numbered(500))
+    write(engine, counted, "insert", numbered(1))

@@ -170,9 +170,10 @@ def _cast(node: sge.Expr, types: Types) -> sge.Expr:
     value = node.this
     if wanted in _TEXTS:
         return _cut(_text_of(value, given), node.args["to"])
-    if wanted is _T.BOOLEAN and given in _TEXTS:
+    is_literal = isinstance(value, sge.Literal) and value.is_string
+    if wanted is _T.BOOLEAN and (is_literal or given in _TEXTS):
         return _boolean(value)
-    if given in _TEXTS and isinstance(value, sge.Literal):
+    if is_literal:
         if wanted is _T.UUID:
             return text(str(value.this).lower())
         if wanted is _T.DATE and not _DATE.fullmatch(str(value.this)):
@@ -292,8 +293,6 @@ _FUNCTIONS: Mapping[str, Callable[[Arguments, Types], sge.Expr]] = {
     "max": _extreme("MAX"),
     "sum": _sum,
     "avg": _average,
-    "bool_and": _named("LOGICAL_AND"),
-    "bool_or": _named("LOGICAL_OR"),
     "abs": _only(_NUMBERS, "ABS"),
     "ceil": _only(_FLOATS, "CEIL"),
     "floor": _only(_FLOATS, "FLOOR"),
@@ -309,8 +308,6 @@ _FUNCTIONS: Mapping[str, Callable[[Arguments, Types], sge.Expr]] = {
     "btrim": _trim("TRIM"),
     "ltrim": _trim("LTRIM"),
     "rtrim": _trim("RTRIM"),
-    "coalesce": _named("COALESCE"),
-    "nullif": _named("NULLIF"),
     "date_trunc": _truncated,
 }
 

@@ -29,7 +29,7 @@ from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Pr
 from . import answers, statements, url
 from .connection import Connection
 from .dialect import BigQueryDialect
-from .fulltext import with_stems
+from .fulltext import stems_of_list, with_stems
 from .jobs import NO_RETRY, Jobs
 from .names import name_columns
 from .rendering import render
@@ -254,6 +254,9 @@ class BigQueryEngine(Engine):
     ) -> RecordStream:
         # A job that nobody waits for ends by its own time limit.
         names = [each.name for each in query.tree.find_all(sge.Table) if each.db == RESOURCES]
+        stems = stems_of_list(query)
+        if stems is not None:
+            return RecordStream(stems.schema, iter([stems]))
         counted = _counted_table(query.tree)
         if counted is not None:
             count = pa.RecordBatch.from_arrays(

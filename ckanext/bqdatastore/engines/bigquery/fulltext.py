@@ -10,9 +10,10 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import pyarrow as pa
 import sqlglot.expressions as sge
 
-from ...model.query import Parameter
+from ...model.query import Parameter, Query
 from . import stemming
 from .forms import (
     as_text,
@@ -273,6 +274,23 @@ class BigQueryFullText:
         for each in pairs[1:]:
             logarithms = sge.Add(this=logarithms, expression=each)
         return sge.Sub(this=_double(1.0), expression=call("EXP", logarithms))
+
+
+def stems_of_list(query: Query) -> pa.RecordBatch | None:
+    """The answer to a query for the stems of a list of words, which needs no BigQuery.
+
+    None where the query is another.
+    """
+    stem = query.tree.find(sge.Anonymous)
+    if stem is None or stem.name != _STEM or not isinstance(stem.expressions[0], sge.Column):
+        return None
+    listed = query.tree.find(sge.Placeholder)
+    assert listed is not None
+    words = list(query.parameters[listed.name].value)
+    stems = [stemming.stem(word, stem.expressions[1].name) for word in words]
+    return pa.record_batch(
+        {"word": pa.array(words, pa.string()), "stem": pa.array(stems, pa.string())}
+    )
 
 
 def with_stems(

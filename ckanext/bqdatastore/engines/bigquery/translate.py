@@ -7,18 +7,33 @@ both, or what can be said so that it does, goes through; anything else is refuse
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Mapping
 
 import sqlglot.expressions as sge
 
 from ...model.errors import Unsupported
 from .forms import as_text, call, float_text, moment, number, numeric_text, text, time_text
+from .fulltext import BigQueryFullText
 from .types import data_type, numeric_type
 
 _T = sge.DType
 _INTEGERS = frozenset([_T.SMALLINT, _T.INT, _T.BIGINT])
 _FLOATS = frozenset([_T.FLOAT, _T.DOUBLE])
 _NUMERICS = frozenset([_T.DECIMAL, _T.BIGDECIMAL])
+# How a row's document names the types of its fields.
+_DOCUMENT_TYPES: Mapping[sge.DType | None, str] = {
+    **dict.fromkeys(_INTEGERS, "int8"),
+    **dict.fromkeys(_FLOATS, "float8"),
+    **dict.fromkeys(_NUMERICS, "numeric"),
+    _T.BOOLEAN: "bool",
+    _T.DATE: "date",
+    _T.TIME: "time",
+    _T.TIMESTAMP: "timestamp",
+    _T.TIMESTAMPTZ: "timestamptz",
+    _T.JSON: "nested",
+    _T.ARRAY: "_text",
+}
 _NUMBERS = _INTEGERS | _FLOATS | _NUMERICS
 _TEXTS = frozenset([_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NAME])
 _NO_COMPARISON = frozenset([_T.JSON, _T.JSONB, _T.ARRAY])
@@ -175,7 +190,7 @@ def _cast(node: sge.Expr, types: Types) -> sge.Expr:
         return _boolean(value)
     if is_literal:
         if wanted is _T.UUID:
-            return text(str(value.this).lower())
+            return text(_uuid(str(value.this)))
         if wanted is _T.DATE and not _DATE.fullmatch(str(value.this)):
             raise _unsupported("dates that are not written like 2020-01-31")
         if wanted is _T.TIMESTAMP and not _MOMENT.fullmatch(str(value.this)):
@@ -194,6 +209,13 @@ def _cast(node: sge.Expr, types: Types) -> sge.Expr:
     if stored is None:
         raise _unsupported(f"casts to {wanted.value.lower()}")
     return sge.Cast(this=value, to=data_type(stored))
+
+
+def _uuid(written: str) -> str:
+    try:
+        return str(uuid.UUID(written))
+    except ValueError:
+        raise _unsupported("a uuid that is none") from None
 
 
 def _cut(value: sge.Expr, type: sge.DataType) -> sge.Expr:
@@ -312,7 +334,21 @@ _FUNCTIONS: Mapping[str, Callable[[Arguments, Types], sge.Expr]] = {
 }
 
 
+def _document(fields: Arguments, types: Types) -> sge.Expr:
+    """The texts of a row's fields; a list that leaves BigQuery can hold no null."""
+    texts = [
+        _FULL_TEXT.full_text_value(field, _DOCUMENT_TYPES.get(type, "text"), True)
+        for field, type in zip(fields, types, strict=True)
+    ]
+    return sge.Array(expressions=[sge.func("coalesce", each, text("")) for each in texts])
+
+
+_FULL_TEXT = BigQueryFullText()
+
+
 def _function(node: sge.Expr, types: Types) -> sge.Expr:
+    if node.name == "row_document":
+        return _document(list(node.expressions), types)
     rule = _FUNCTIONS.get(node.name.lower())
     if rule is None:
         raise _unsupported(f"{node.name.lower()}()")

@@ -10,22 +10,29 @@ from collections.abc import Sequence
 
 from .lines import Request
 from .measure import percentile
-from .sites import Served
+from .sites import BenchmarkError, Served
 
 CLIENTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What the clients saw, in one slice of time."""
+    """What the clients saw, in one slice of time.
+
+    :param per_second: answers
+    :param p99: seconds
+    :param failed: requests that were refused or broke
+    """
 
     per_second: float
     p99: float
+    failed: int
 
 
 def ask_at_once(site: Served, requests: Sequence[Request], seconds: float) -> Load:
     """Let the clients ask in turn for the requests, each beginning with another one."""
     times: list[list[float]] = [[] for _ in range(CLIENTS)]
+    failed: list[str] = []
     faults: list[BaseException] = []
     start = time.perf_counter()
     end = start + seconds
@@ -36,7 +43,10 @@ def ask_at_once(site: Served, requests: Sequence[Request], seconds: float) -> Lo
         turn = itertools.cycle([*requests[first:], *requests[:first]])
         try:
             while time.perf_counter() < end:
-                times[number].append(site.ask(next(turn), connection=connection)[0])
+                try:
+                    times[number].append(site.ask(next(turn), connection=connection)[0])
+                except BenchmarkError as fault:
+                    failed.append(str(fault))
         except BaseException as fault:
             faults.append(fault)
         finally:
@@ -50,4 +60,4 @@ def ask_at_once(site: Served, requests: Sequence[Request], seconds: float) -> Lo
     if faults:
         raise faults[0]
     seen = [each for some in times for each in some]
-    return Load(len(seen) / (time.perf_counter() - start), percentile(seen, 99))
+    return Load(len(seen) / (time.perf_counter() - start), percentile(seen, 99), len(failed))

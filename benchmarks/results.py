@@ -57,7 +57,7 @@ class Counted:
     values: Mapping[str, float]
 
     def to_stock(self, site: str) -> float | None:
-        if site not in self.values:
+        if site not in self.values or not self.values[STOCK]:
             return None
         return self.values[site] / self.values[STOCK]
 

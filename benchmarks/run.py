@@ -25,6 +25,7 @@ LOAD_FILE = "load csv file"
 LOAD_API = "load by API, 10,000 a request"
 CLIENTS_LINE = f"{CLIENTS} clients, requests/s"
 SLOW_LINE = f"{CLIENTS} clients, p99"
+FAILED_LINE = f"{CLIENTS} clients, failed requests"
 BYTES = "bytes on disk"
 MEMORY = "resident memory"
 START = "first search of a new process"
@@ -64,6 +65,7 @@ def names_of_lines() -> list[str]:
         *(line.name for line in lines.write_lines([{}], 1)),
         CLIENTS_LINE,
         SLOW_LINE,
+        FAILED_LINE,
         BYTES,
         MEMORY,
         START,
@@ -101,7 +103,7 @@ class Run:
         yield from self._with_limits(measured, chosen, resources[OURS])
         if writes:
             yield from self._writes(subject)
-        if {CLIENTS_LINE, SLOW_LINE} & self._wanted:
+        if {CLIENTS_LINE, SLOW_LINE, FAILED_LINE} & self._wanted:
             mixed = [line for line in reads if line.name in lines.MIXED]
             yield from self._eight_clients(subject, mixed, resources)
         if BYTES in self._wanted:
@@ -287,9 +289,11 @@ class Run:
             name: Spread.of([each.p99 * 1000 for each in slices[1:]]).median
             for name, slices in seen.items()
         }
+        failed = {name: float(sum(each.failed for each in slices)) for name, slices in seen.items()}
         for counted in (
             Counted(subject.name, CLIENTS_LINE, "more is better", rates),
             Counted(subject.name, SLOW_LINE, "milliseconds", slow),
+            Counted(subject.name, FAILED_LINE, "requests", failed),
         ):
             tell(counted)
             yield counted

@@ -18,7 +18,7 @@ from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
 from .translation.functions import nonzero, numeric, scalar
 from .translation.json_functions import extract, extract_text, has_key, keys_of
-from .translation.pattern_functions import matches
+from .translation.pattern_functions import like, matches
 from .translation.terms import (
     INTEGERS,
     JSONS,
@@ -30,7 +30,6 @@ from .translation.terms import (
     is_null,
     kind,
     op,
-    text_of,
     unsupported,
     when,
     whole_number,
@@ -221,19 +220,17 @@ def _is_list(tree: Expression) -> bool:
 
 
 def _like(tree: sge.Binary) -> Expression:
-    """DuckDB's LIKE has no escape character by default; PostgreSQL's is the backslash."""
     if isinstance(tree.parent, sge.Escape):
         return tree
-    pattern = text_of(tree.expression)
-    if pattern is not None and "\\" not in pattern:
-        return tree
-    return sge.Escape(this=tree, expression=sge.Literal.string("\\"))
+    return like(tree.this, tree.expression, isinstance(tree, sge.ILike))
 
 
 def _escape(tree: sge.Escape) -> Expression:
-    if not isinstance(tree.this, sge.SimilarTo):
-        return tree
-    return _similar(tree.this, constant(tree.expression, "an escape character"))
+    escape = constant(tree.expression, "an escape character")
+    test = tree.this
+    if isinstance(test, sge.SimilarTo):
+        return _similar(test, escape)
+    return like(test.this, test.expression, isinstance(test, sge.ILike), escape)
 
 
 def _similar(tree: sge.SimilarTo, escape: str | None = None) -> Expression:
@@ -253,7 +250,7 @@ def _matched(flags: str, negated: bool) -> Callable[[sge.Operator], Expression]:
 
 def _liked(node: type[sge.Binary], negated: bool) -> Callable[[sge.Operator], Expression]:
     def rule(tree: sge.Operator) -> Expression:
-        found = sge.Paren(this=_like(node(this=tree.this, expression=tree.expression)))
+        found = sge.Paren(this=like(tree.this, tree.expression, node is sge.ILike))
         return sge.Not(this=found) if negated else found
 
     return rule

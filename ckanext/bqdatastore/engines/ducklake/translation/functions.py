@@ -41,7 +41,7 @@ from .time_functions import TIME_FUNCTIONS
 Arguments = Sequence[Expression]
 Builder = Callable[[Arguments], Expression]
 
-_LONGEST_TEXT = 10_000_000
+_LONGEST_TEXT = 100_000
 """Characters that `repeat`, `lpad` and `rpad` may make, so that a short query fills no memory."""
 
 

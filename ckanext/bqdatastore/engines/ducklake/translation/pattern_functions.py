@@ -12,6 +12,7 @@ from .terms import (
     Expression,
     cast,
     constant,
+    fails,
     fn,
     kind,
     text_of,
@@ -54,6 +55,66 @@ def _regexp_replace(arguments: Arguments) -> Expression:
     # `\&` is the whole match; RE2 says `\0`.
     new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
     return fn("regexp_replace", value, _pattern(pattern), new, regexp_options(flags))
+
+
+def like(
+    value: Expression, pattern: Expression, ignore_case: bool = False, escape: str = "\\"
+) -> Expression:
+    """LIKE and ILIKE by a regular expression, whose time grows with the text and no faster.
+
+    DuckDB's own LIKE tries every way to match: `%a%a%b` takes minutes for a text of some hundred
+    letters, and nothing can interrupt it. Only where the pattern is constant and has nothing but
+    `%` in it does DuckDB go through the text once.
+
+    :param escape: what takes its meaning from the next letter; empty for none
+    """
+    text = text_of(pattern)
+    if text is None:
+        expression = _regex_of_like(pattern, escape)
+    elif not ignore_case and not set(text) & {"_", *escape}:
+        return sge.Like(this=value, expression=pattern)
+    else:
+        found = _like_to_regex(text, escape)
+        if found is None:
+            return fails("LIKE pattern must not end with escape character")
+        expression = sge.Literal.string(found)
+    return fn("regexp_full_match", value, expression, "si" if ignore_case else "s")
+
+
+_WILD = {"%": ".*", "_": "."}
+
+
+def _like_to_regex(pattern: str, escape: str) -> str | None:
+    """The regular expression of a pattern; None for one that ends with its escape character."""
+    letters = iter(pattern)
+    parts = []
+    for letter in letters:
+        if letter == escape:
+            following = next(letters, None)
+            if following is None:
+                return None
+            parts.append(re.escape(following))
+        else:
+            parts.append(_WILD.get(letter) or re.escape(letter))
+    return "".join(parts)
+
+
+def _regex_of_like(pattern: Expression, escape: str) -> Expression:
+    """The same for a pattern that is known row by row."""
+    if escape in _WILD:
+        raise unsupported(f'"{escape}" as an escape character of patterns that are not constant')
+    result = fn("regexp_escape", cast(pattern, "text"))
+    # `regexp_escape` puts a backslash before what is no letter, digit or `_`.
+    quoted = escape if escape.isalnum() else f"\\{escape}"
+    steps = [("\\%", ".*"), ("_", ".")]
+    if escape:
+        # What is escaped is out of the way, under letters of no text, while the wild ones change.
+        hidden = {f"{quoted}{quoted}": "\1", f"{quoted}\\%": "\2", f"{quoted}_": "\3"}
+        shown = {"\1": quoted, "\2": "%", "\3": "_"}
+        steps = [*hidden.items(), (quoted, ""), *steps, *shown.items()]
+    for old, new in steps:
+        result = fn("replace", result, sge.Literal.string(old), sge.Literal.string(new))
+    return result
 
 
 def _groups(pattern: str) -> int:

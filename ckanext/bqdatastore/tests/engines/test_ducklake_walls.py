@@ -1,0 +1,104 @@
+"""Each of the two walls around SQL of strangers by itself.
+
+The guard's own tests have no engine at all (`tests/query`). Here the same attacks go straight to
+the connection that reads, as if there were no guard; and queries that the guard lets through ask
+for more than they may have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
+from ckanext.bqdatastore.engines.ducklake.limits import Limits
+from ckanext.bqdatastore.tests.query.test_guard_attacks import ATTACKS
+
+from . import greedy_queries
+from .test_ducklake_connections import connections, filled, lake, places, state
+
+__all__ = ["lake", "places"]
+
+LEFT_TO_THE_GUARD = [
+    # One value of 8 GB: DuckDB's memory limit does not count single values, nor can one be
+    # interrupted.
+    "select generate_series(1, 1000000000)",
+]
+SECRET = "only the environment knows"
+MEGABYTES = 1_500
+GREEDY = "ckanext.bqdatastore.tests.engines.greedy_queries"
+
+
+@pytest.fixture(scope="session", params=["postgres", "sqlite"])
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def shown(lake: DuckLakeEngine, sql: str) -> str:
+    """What a statement gives on the side that reads, within a second; empty for a refusal."""
+    with connections(lake).reader() as cursor:
+        cursor.execute("CREATE TEMP VIEW t AS SELECT *, 1 AS i4 FROM lake.main.places")
+        try:
+            with Limits(cursor, 1.0):
+                # DuckDB gives None for a text without a statement.
+                return str((cursor.execute(sql) or cursor).fetchmany(1_000))
+        except duckdb.Error:
+            return ""
+        finally:
+            with suppress(duckdb.Error):
+                cursor.execute("DROP VIEW temp.t")
+
+
+def test_the_reading_side_alone_withstands_every_attack(
+    lake: DuckLakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", SECRET)
+    monkeypatch.chdir(tmp_path)
+    before = state(lake)
+    threads = threading.active_count()
+    password = connections(lake).read_url.connection.get("password", SECRET)
+    answered = 0
+    for _, sql in ATTACKS:
+        if sql in LEFT_TO_THE_GUARD:
+            continue
+        # Nothing else than an error of DuckDB's may come of it.
+        text = shown(lake, sql)
+        answered += bool(text)
+        assert "root:" not in text, sql
+        assert SECRET not in text, sql
+        assert f"password={password}" not in text, sql
+    assert 0 < answered < len(ATTACKS)  # harmless ones, such as names of DuckDB's functions
+    assert state(lake) == before
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() <= threads + 2
+
+
+def test_what_an_attack_needs_is_refused(lake: DuckLakeEngine, tmp_path: Path) -> None:
+    for sql in ("SELECT * FROM read_text('/etc/passwd')", "COPY t TO '{outside}/t.csv'"):
+        assert shown(lake, filled(lake, sql, tmp_path)) == ""
+    assert shown(lake, "SELECT count(*) FROM t") == "[(100,)]"
+
+
+def test_greedy_queries_are_refused_or_stopped_and_the_process_lives(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", GREEDY, str(tmp_path)],
+        timeout=300,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    *ends, most = map(json.loads, ran.stdout.splitlines())
+    assert [sql for sql, _ in ends] == greedy_queries.QUERIES
+    # Each of these faults is a 409 of the API; or the query was none too greedy after all.
+    assert {end for _, end in ends} <= {"QueryFailed", "QueryTimeout", "InvalidRequest", "1 rows"}
+    assert ends[0][1] == "QueryFailed"
+    assert most < MEGABYTES

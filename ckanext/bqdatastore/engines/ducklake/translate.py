@@ -16,7 +16,8 @@ from .fulltext import DuckDBFullText
 from .translation import literals
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
-from .translation.functions import nonzero, numeric, scalar
+from .translation.division import is_quotient, product_of_quotients, quotient
+from .translation.functions import modulo, nonzero, scalar
 from .translation.json_functions import extract, extract_text, has_key, keys_of
 from .translation.pattern_functions import like, matches
 from .translation.terms import (
@@ -164,14 +165,13 @@ def _divide(tree: sge.Div) -> Expression:
         _integers_alike(tree)
         return nonzero(right, op(sge.IntDiv, tree.this, tree.expression))
     if kind(tree) == "numeric":
-        quotient = op(sge.Div, cast(left, "float8"), cast(right, "float8"))
-        return nonzero(right, numeric(quotient))
+        return quotient(left, right)
     return nonzero(right, sge.Paren(this=tree))
 
 
 def _modulo(tree: sge.Mod) -> Expression:
     _integers_alike(tree)
-    return nonzero(tree.expression, sge.Paren(this=tree))
+    return modulo(*_sides(tree))
 
 
 def _power(tree: sge.Pow) -> Expression:
@@ -397,7 +397,8 @@ def _extreme(tree: sge.Greatest | sge.Least) -> Expression:
 
 def _multiply(tree: sge.Mul) -> Expression:
     if kind(tree) == "numeric":
-        return _wide(tree)
+        both = all(map(is_quotient, _sides(tree)))
+        return product_of_quotients(*_sides(tree)) if both else _wide(tree)
     return _add(tree)
 
 

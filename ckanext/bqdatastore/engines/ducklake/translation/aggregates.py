@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import sqlglot.expressions as sge
 
 from .casts import as_text
+from .division import quotient
 from .functions import numeric
 from .json_functions import as_json
 from .terms import (
@@ -51,9 +52,24 @@ def _mean(source: str) -> Finish:
     return _as_it_is if source in ("float4", "float8") else numeric
 
 
+def _average(call: Expression) -> Expression:
+    """The sum divided by the count, each with what is around the call of `avg`."""
+    return quotient(_called("sum", call), _called("count", call.copy()))
+
+
+def _called(name: str, call: Expression) -> Expression:
+    inner = call
+    while not isinstance(inner, sge.Anonymous):
+        inner = inner.this
+    inner.set("this", name)
+    return call
+
+
 def _finish(name: str, source: str) -> Finish:
     if name == "sum":
         return _sum(source)
+    if name == "avg" and source in (*INTEGERS, "numeric"):
+        return _average
     if name in _MEANS:
         return _mean(source)
     return _cast(_TYPES[name]) if name in _TYPES else _as_it_is

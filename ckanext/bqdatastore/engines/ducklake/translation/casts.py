@@ -10,6 +10,7 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.model.errors import InvalidRequest
 
 from . import literals
+from .division import is_quotient
 from .terms import (
     FLOATS,
     INTEGERS,
@@ -207,6 +208,9 @@ def as_text(value: Expression, source: str) -> Expression:
     if source == "numeric" and isinstance(value, sge.Column):
         # A column's scale is that of its widest value: zeros at the end are not the value's own.
         return fn("regexp_replace", plain, r"(\.[0-9]*[1-9])0+$|\.0+$", r"\1")
+    if source == "numeric" and is_quotient(value) and not isinstance(value, sge.Cast):
+        # Its type has 20 digits after the point, as PostgreSQL's quotients below 1; others have 16.
+        return fn("regexp_replace", plain, r"^(-?[1-9][0-9]*\.[0-9]{16}[0-9]*?)0+$", r"\1")
     if source == "interval":
         # PostgreSQL has `mons`, and a plural for -1.
         short = fn("replace", plain, "month", "mon")

@@ -13,6 +13,7 @@ import sqlglot.expressions as sge
 
 from .array_functions import ARRAY_FUNCTIONS
 from .casts import as_text, convert
+from .division import whole_quotient
 from .json_functions import JSON_FUNCTIONS
 from .pattern_functions import PATTERN_FUNCTIONS, regexp_part
 from .terms import (
@@ -116,14 +117,20 @@ def _sign(arguments: Arguments) -> Expression:
 
 
 def _div(arguments: Arguments) -> Expression:
-    a, b = arguments
-    exact = op(sge.Sub, a, op(sge.Mod, a, b))
-    quotient = op(sge.Div, cast(exact, "float8"), cast(b.copy(), "float8"))
-    return nonzero(b, cast(quotient, decimal(38, 0)))
+    return whole_quotient(*arguments)
 
 
 def _mod(arguments: Arguments) -> Expression:
-    return nonzero(arguments[1], op(sge.Mod, *arguments))
+    return modulo(*arguments)
+
+
+def modulo(a: Expression, b: Expression) -> Expression:
+    rest = op(sge.Mod, a, b)
+    if "numeric" in (kind(a), kind(b)):
+        # So it is where the two have no decimal type in common: that would be no exact number.
+        inexact = op(sge.EQ, fn("typeof", rest.copy()), "DOUBLE")
+        rest = when((inexact, fails("value overflows numeric format")), otherwise=rest)
+    return nonzero(b, rest)
 
 
 def nonzero(divisor: Expression, result: Expression) -> Expression:
@@ -146,11 +153,12 @@ def _width_bucket(arguments: Arguments) -> Expression:
     if len(arguments) != 4:
         raise unsupported("width_bucket with an array")
     value, low, high, count = arguments
-    step = op(
-        sge.Div,
-        op(sge.Mul, cast(op(sge.Sub, value, low), "float8"), count),
-        cast(op(sge.Sub, high, low), "float8"),
-    )
+    if kind(value) == "numeric":
+        times, span = op(sge.Mul, op(sge.Sub, value, low), count), op(sge.Sub, high, low)
+        step = whole_quotient(times, span)
+    else:
+        share = op(sge.Mul, op(sge.Sub, value, low), count)
+        step = fn("floor", op(sge.Div, share, op(sge.Sub, high, low)))
     rising, falling = op(sge.LT, low, high), op(sge.GT, low, high)
 
     def both(first: Expression, second: Expression) -> Expression:
@@ -163,7 +171,7 @@ def _width_bucket(arguments: Arguments) -> Expression:
         (both(rising.copy(), op(sge.GTE, value, high)), op(sge.Add, count, 1)),
         (both(falling, op(sge.GT, value, low)), 0),
         (both(falling.copy(), op(sge.LTE, value, high)), op(sge.Add, count, 1)),
-        otherwise=cast(op(sge.Add, cast(fn("floor", step), "int4"), 1), "int4"),
+        otherwise=cast(op(sge.Add, cast(step, "int4"), 1), "int4"),
     )
 
 

@@ -89,9 +89,8 @@ def test_answers_are_postgresqls(cursor: Any, filled: Engine, section: str) -> N
         rows = [expected.rows, found.rows]
         if "order by" not in sql.lower():
             rows = [sorted(side, key=str) for side in rows]
-        if (expected.names, expected.types) != (found.names, found.types) or not _equal(
-            *rows, exact=False
-        ):
+        equal = _equal(rows[0], rows[1], exact=False)
+        if (expected.names, expected.types) != (found.names, found.types) or not equal:
             differences.append(f"{sql}\n    {rows[0]}\n    {rows[1]}")
     assert not differences, "\n".join(differences)
 

@@ -355,10 +355,25 @@ _COMPARISONS = (sge.EQ, sge.In, sge.GT, sge.GTE, sge.LT, sge.LTE)
 
 
 def _only_source(column: sge.Column) -> str:
-    """The name of the one table of the select that a column without a table's name is in."""
-    select = column.find_ancestor(sge.Select)
-    source = select.args.get("from_") if select else None
-    return source.this.alias_or_name if source and isinstance(source.this, sge.Table) else ""
+    """The table of a column that names none: that of the innermost select which reads a table.
+
+    Selects within it read lists.
+    """
+    node: sge.Expr | None = column.parent
+    within_source = False
+    while node is not None:
+        if isinstance(node, sge.Select):
+            source = node.args.get("from_")
+            if source is not None and not within_source and not _is_list(source.this):
+                return source.this.alias_or_name if isinstance(source.this, sge.Table) else ""
+            within_source = False
+        within_source = within_source or isinstance(node, sge.From)
+        node = node.parent
+    return ""
+
+
+def _is_list(source: sge.Expr) -> bool:
+    return isinstance(source, sge.Unnest) or source.alias_or_name.startswith("_")
 
 
 def _compare_as_text(array: sge.Column) -> None:

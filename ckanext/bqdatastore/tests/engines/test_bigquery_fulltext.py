@@ -43,14 +43,14 @@ def documents(opened_engine: Engine) -> Engine:
     return opened_engine
 
 
-def _is_one_word(number: int) -> bool:
-    """Whether the query is for one word: more make statements that DuckDB plans for minutes."""
-    text, plain, language, _ = QUERIES[number]
+def _is_one_word_of_one_field(number: int) -> bool:
+    """Whether DuckDB, beneath the emulator, plans the statement in seconds and not in minutes."""
+    text, plain, language, field = QUERIES[number]
     search = fulltext.parse(text, language=language, plain=plain)
-    return search.tree is None or isinstance(search.tree, Word)
+    return field is not None and isinstance(search.tree, Word) and language == "english"
 
 
-WORDS = [number for number in range(len(QUERIES)) if _is_one_word(number)]
+WORDS = [number for number in range(len(QUERIES)) if _is_one_word_of_one_field(number)]
 
 
 @pytest.mark.parametrize("number", WORDS, ids=lambda n: "-".join(map(str, QUERIES[n])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +25,9 @@ NARROWEST_NUMERIC = pa.decimal128(1, 0)
 
 NUMERIC_DIGITS = 38
 """How many digits a `numeric` column can hold, on both sides of the point together."""
+
+EXACT = decimal.Context(decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+"""For decimals that must not be rounded, whatever precision the caller's own context has."""
 
 
 class UnknownType(ValueError):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from decimal import Decimal
 
 import pyarrow as pa
 
+from .errors import InvalidRecord
 from .query import Query
 from .table import ID, Table
+from .types import EXACT
 
 
 class WriteMode(str, enum.Enum):
@@ -38,6 +41,28 @@ class Rows:
     @property
     def by_id(self) -> bool:
         return self.key == (ID,)
+
+    def too_wide(self, name: str, whole: int, scale: int, most: int) -> InvalidRecord:
+        """The error for the first value of a decimal column that leaves no room for all of it.
+
+        :param whole: digits before the point that the column has, and `scale` those after it
+        :param most: how many it can have in all
+        """
+        values = self.data.column(name).to_pylist()
+        place, exact = -1, Decimal(0)
+        while whole + scale <= most and place + 1 < len(values):
+            place += 1
+            if values[place]:
+                exact = values[place].normalize(EXACT)
+                whole = max(whole, exact.adjusted() + 1)
+                scale = max(scale, -exact.as_tuple().exponent)
+        return InvalidRecord(
+            self.positions[place] if self.positions else place,
+            name,
+            f'value "{exact:f}" cannot be held: with it the column needs {whole} digits before '
+            f"the point and {scale} after it, and a numeric column has at most {most} for all its "
+            "values together. Declare the field as float8 or text.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ values, so it could not give each back as it was written.
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -31,17 +30,13 @@ class TooManyDigits(ValueError):
         super().__init__(str(refusal))
 
 
-# Whatever precision the caller's own context has.
-_EXACT = decimal.Context(decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
-
-
 def from_decimals(values: Sequence[Decimal | None]) -> pa.Array:
     """Finite decimals as decimal128.
 
     :raises TooManyDigits: for the first value that makes the column too wide
     """
     whole = scale = 0
-    trimmed = [value if value is None else value.normalize(_EXACT) for value in values]
+    trimmed = [value if value is None else value.normalize(types.EXACT) for value in values]
     for index, value in enumerate(trimmed):
         if not value:
             continue

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import sqlglot.expressions as sge
 from google.cloud.bigquery import SchemaField, TableReference
 
-from ...model.errors import DuplicateKey, InvalidRequest, KeyNotFound, UniqueViolation
+from ...model.errors import DuplicateKey, KeyNotFound, UniqueViolation
 from ...model.table import ID, Table
 from ...model.write import Rows, Write, WriteMode, WriteResult
 from . import statements
@@ -60,7 +60,7 @@ class TableWriter:
         """Put all rows in, in order, or none.
 
         :param new_key: the primary key is not one that the table's rows are known to keep
-        :raises DuplicateKey, KeyNotFound, UniqueViolation, InvalidRequest:
+        :raises DuplicateKey, KeyNotFound, UniqueViolation, InvalidRecord:
         """
         groups = [
             (key, [rows for rows in run if rows.data.num_rows])
@@ -82,7 +82,7 @@ class TableWriter:
         new_key: bool,
     ) -> WriteResult:
         first_id = self.next_id
-        widened = self._widened(rows.data for _, run in groups for rows in run)
+        widened = self._widened(rows for _, run in groups for rows in run)
         types = {**self.types, **widened}
         planned: list[Staged] = []
         returned: list[pa.Table] = []
@@ -200,14 +200,14 @@ class TableWriter:
             columns[presence(self.columns[name])] = pa.repeat(pa.scalar(has), count)
         return pa.table(columns)
 
-    def _widened(self, tables: Iterator[pa.Table]) -> dict[str, str]:
+    def _widened(self, several: Iterator[Rows]) -> dict[str, str]:
         """Types for numeric columns that have no room yet for every digit that is coming.
 
-        :raises InvalidRequest: no type has room for them
+        :raises InvalidRecord: no type has room for them
         """
         needed: dict[str, tuple[int, int]] = {}
-        for data in tables:
-            for name, values in zip(data.column_names, data.columns, strict=True):
+        for rows in several:
+            for name, values in zip(rows.data.column_names, rows.data.columns, strict=True):
                 if not pa.types.is_decimal(values.type):
                     continue
                 stored = self.columns[name]
@@ -215,12 +215,7 @@ class TableWriter:
                 new_scale = values.type.scale
                 wider = max(whole, values.type.precision - new_scale), max(scale, new_scale)
                 if sum(wider) > NUMERIC_DIGITS:
-                    raise InvalidRequest(
-                        "records",
-                        f'The values of "{name}" need {wider[0]} digits before the point and '
-                        f"{wider[1]} after it; a numeric field holds {NUMERIC_DIGITS} in all. "
-                        "Declare the field as float8 or text.",
-                    )
+                    raise rows.too_wide(name, whole, scale, NUMERIC_DIGITS)
                 needed[stored] = wider
         return {
             stored: numeric_type(*digits)

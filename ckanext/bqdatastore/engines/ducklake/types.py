@@ -5,9 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import sqlglot.expressions as sge
 
-# What a new numeric column holds until a value asks for more: 6 digits before the point, 3 after.
-# DuckLake only ever widens, so it starts small: room is left on both sides.
-NUMERIC_START = (9, 3)
+# What a new numeric column holds until a value asks for more: one digit. DuckLake only ever widens,
+# so digits that no value has would be lost to the other side of the point.
+NUMERIC_START = (1, 0)
+_ELEMENTS = (9, 3)  # of arrays, which do not widen
 NUMERIC_DIGITS = 38
 
 _STORED = {
@@ -67,6 +68,8 @@ def stored_type(api_type: str) -> sge.DataType:
 
 
 def _stored_name(api_type: str) -> str:
+    if api_type == "_numeric":
+        return "DECIMAL({}, {})[]".format(*_ELEMENTS)
     if api_type.startswith("_"):
         return f"{_stored_name(api_type[1:])}[]"
     return _STORED[api_type]

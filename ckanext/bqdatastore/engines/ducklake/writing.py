@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot.expressions as sge
 
-from ...model.errors import DuplicateKey, InvalidRequest, KeyNotFound, UniqueViolation
+from ...model.errors import DuplicateKey, KeyNotFound, UniqueViolation
 from ...model.query import ParameterNames, column
 from ...model.table import ID, Table
 from ...model.write import Rows, Write, WriteMode, WriteResult
@@ -55,14 +55,14 @@ class TableWriter:
         """Put all rows in, in order.
 
         :param check_keys: refuse rows that share a primary key with others
-        :raises DuplicateKey, KeyNotFound, InvalidRequest: nothing of it may stay
+        :raises DuplicateKey, KeyNotFound, InvalidRecord: nothing of it may stay
         """
         count = 0
         returned: list[pa.Table] = []
         for rows in write.rows:
             if rows.data.num_rows == 0:
                 continue
-            self._widen(rows.data)
+            self._widen(rows)
             may_be_there = write.mode is not WriteMode.INSERT
             alone = len(write.rows) == rows.data.num_rows == 1
             data = self._stage(rows, only_new=may_be_there and not alone)
@@ -127,9 +127,12 @@ class TableWriter:
             self.skipped_ids += next_id - self.next_id - len(new)
             self.next_id = next_id
 
-    def _widen(self, data: pa.Table) -> None:
-        """Give numeric columns room for every digit that is coming."""
-        for name, values in zip(data.column_names, data.columns, strict=True):
+    def _widen(self, rows: Rows) -> None:
+        """Give numeric columns room for every digit that is coming.
+
+        :raises InvalidRecord: no type has room for them
+        """
+        for name, values in zip(rows.data.column_names, rows.data.columns, strict=True):
             if not pa.types.is_decimal(values.type):
                 continue
             stored = self.columns[name]
@@ -140,12 +143,7 @@ class TableWriter:
                 continue
             precision, new_scale = sum(wider), wider[1]
             if precision > NUMERIC_DIGITS:
-                raise InvalidRequest(
-                    "records",
-                    f'The values of "{name}" need {wider[0]} digits before the point and '
-                    f"{wider[1]} after it; a numeric field holds {NUMERIC_DIGITS} in all. "
-                    "Declare the field as float8 or text.",
-                )
+                raise rows.too_wide(name, whole, scale, NUMERIC_DIGITS)
             self._execute(
                 sge.Alter(
                     this=lake_table(self.table.name),

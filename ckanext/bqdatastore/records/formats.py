@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ..model.types import EXACT
 
 # Whatever their values are, there is no comma, tab, quote or line end in them.
 _NEVER_QUOTED = frozenset(
@@ -114,9 +117,16 @@ def _isoformat(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
 
 
+def _shortest(value: Decimal) -> Decimal:
+    """Without zeros at its end: how many there are is the column's affair, as in a search."""
+    short = value.normalize(EXACT)
+    return short.quantize(Decimal(1), context=EXACT) if short == short.to_integral() else short
+
+
 _CONVERTERS: Mapping[str, Any] = {
     # The stock backend leaves jsonb the text that it is, and takes its own `nested` apart.
     **dict.fromkeys(("json", "nested"), parse_json),
+    "numeric": _shortest,
     "timestamp": _isoformat,
     "timestamptz": _isoformat,
     "date": str,

@@ -18,6 +18,8 @@ import ckantoolkit as tk
 from ckan import plugins
 from ckanext.datastore.backend import DatastoreBackend
 
+from ckanext.bqdatastore.model.types import EXACT
+
 STOCK, OURS = "stock", "ours"
 
 
@@ -127,7 +129,7 @@ def normal(value: Any) -> Any:
     if isinstance(value, list):
         return [normal(each) for each in value]
     if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
-        return decimal.Decimal(value).normalize()
+        return decimal.Decimal(value).normalize(EXACT)
     return value
 
 

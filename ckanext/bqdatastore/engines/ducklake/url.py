@@ -9,6 +9,7 @@ Two forms:
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,6 +22,7 @@ CONNECT_SECONDS = "10"
 _LIBPQ_OPTIONS = frozenset(
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "host"]
 )
+_ERROR_CLASS = re.compile(r"^(?:[A-Z][A-Za-z]*|of)(?: (?:[A-Z][A-Za-z]*|of))* Error: ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +58,12 @@ class DuckLakeURL:
         return self.connection.get("dbname", "")
 
     def without_password(self, message: str) -> str:
-        """A message's first line, without the password that a connection string in it holds."""
-        text = message.strip().split("\n")[0]
+        """A message's first line, fit to be shown.
+
+        Without the name of DuckDB's class of error before it (`Invalid Input Error: `), and without
+        the password that a connection string in it holds.
+        """
+        text = _ERROR_CLASS.sub("", message.strip().split("\n")[0])
         password = self.connection.get("password")
         if not password:
             return text

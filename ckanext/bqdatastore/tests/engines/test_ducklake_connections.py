@@ -28,6 +28,7 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.engines.base import Capability, Engine, EngineSettings
 from ckanext.bqdatastore.engines.ducklake.connection import METADATA, Connections
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
+from ckanext.bqdatastore.engines.ducklake.url import DuckLakeURL
 from ckanext.bqdatastore.model.errors import (
     EngineUnavailable,
     Misconfigured,
@@ -584,3 +585,18 @@ def test_connections_that_the_server_has_closed_are_opened_again(
     names = ParameterNames()
     count = Query(sge.select(sge.Count(this=sge.Star())).from_(table("places")), names.values)
     assert lake.query(count).read_all().column(0)[0].as_py() == 101
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        ("Invalid Input Error: division by zero", "division by zero"),
+        ("Out of Range Error: Overflow!\n\nLINE 1: SELECT", "Overflow!"),
+        ("INTERNAL Error: lost", "lost"),
+        ("Value Error: in a text: here", "in a text: here"),
+        ("invalid value: Error: here", "invalid value: Error: here"),
+    ],
+)
+def test_errors_are_shown_without_the_name_of_their_class(raised: str, shown: str) -> None:
+    url = DuckLakeURL("sqlite", {}, "/srv/lake.sqlite", "main", "/srv/lake")
+    assert url.without_password(raised) == shown

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import wasmtime
 import zetasql.core.wasm_client
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import ArrayQueryParameter, SchemaField
+from google.protobuf.message import DecodeError
 from zetasql.api import Analyzer, TableBuilder, TypeFactory
 from zetasql.types import (
     AnalyzerOptions,
@@ -181,7 +182,9 @@ def analyze(text: str, parameters: Sequence[Any], tables: Mapping[str, Columns])
             )
             for each in parameters
         ]
-        Analyzer(options, _catalog(statement, tables)).analyze_statement(statement)
+        # The analyzer has taken a statement whose tree is too deep for protobuf to read.
+        with suppress(DecodeError):
+            Analyzer(options, _catalog(statement, tables)).analyze_statement(statement)
 
 
 def _parameter_type(parameter: Any) -> sge.DataType:

@@ -102,7 +102,6 @@ class DuckLakeDialect(DuckDBFullText):
             "varchar",
             "bpchar",
             "bool",
-            "numeric",
         ) or element_type.startswith("int"):
             return value
         element = sge.column("x")
@@ -110,6 +109,8 @@ class DuckLakeDialect(DuckDBFullText):
             body: sge.Expr = sge.func(
                 "replace", _varchar(element), sge.Literal.string(" "), sge.Literal.string("T")
             )
+        elif element_type == "numeric":
+            body = sge.cast(self._numeric_text(element), "JSON", dialect="duckdb")
         else:
             body = self._json(element, element_type)
         return call(

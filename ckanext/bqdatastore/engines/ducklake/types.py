@@ -8,7 +8,8 @@ import sqlglot.expressions as sge
 # What a new numeric column holds until a value asks for more: one digit. DuckLake only ever widens,
 # so digits that no value has would be lost to the other side of the point.
 NUMERIC_START = (1, 0)
-_ELEMENTS = (9, 3)  # of arrays, which do not widen
+ELEMENT_DIGITS = (38, 16)
+"""Precision and scale of numbers in arrays, which do not widen."""
 NUMERIC_DIGITS = 38
 
 _STORED = {
@@ -69,7 +70,7 @@ def stored_type(api_type: str) -> sge.DataType:
 
 def _stored_name(api_type: str) -> str:
     if api_type == "_numeric":
-        return "DECIMAL({}, {})[]".format(*_ELEMENTS)
+        return "DECIMAL({}, {})[]".format(*ELEMENT_DIGITS)
     if api_type.startswith("_"):
         return f"{_stored_name(api_type[1:])}[]"
     return _STORED[api_type]

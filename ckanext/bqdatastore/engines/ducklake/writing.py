@@ -11,12 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot.expressions as sge
 
-from ...model.errors import DuplicateKey, KeyNotFound, UniqueViolation
+from ...model.errors import DuplicateKey, InvalidRecord, KeyNotFound, UniqueViolation
 from ...model.query import ParameterNames, column
 from ...model.table import ID, Table
+from ...model.types import EXACT
 from ...model.write import Rows, Write, WriteMode, WriteResult
 from .connection import LAKE, SCHEMA
-from .types import NUMERIC_DIGITS, NUMERIC_START, decimal_digits, numeric_type, stored_type
+from .types import (
+    ELEMENT_DIGITS,
+    NUMERIC_DIGITS,
+    NUMERIC_START,
+    decimal_digits,
+    numeric_type,
+    stored_type,
+)
 
 _STAGED = "staged"
 _POSITION = "__position"
@@ -133,6 +141,8 @@ class TableWriter:
         :raises InvalidRecord: no type has room for them
         """
         for name, values in zip(rows.data.column_names, rows.data.columns, strict=True):
+            if pa.types.is_list(values.type) and pa.types.is_decimal(values.type.value_type):
+                _refuse_wide_elements(rows, name, values.type.value_type)
             if not pa.types.is_decimal(values.type):
                 continue
             stored = self.columns[name]
@@ -410,6 +420,30 @@ def _alter(name: str, action: sge.Expr) -> sge.Alter:
 
 def _definition(stored: str, type: sge.DataType) -> sge.ColumnDef:
     return sge.ColumnDef(this=sge.to_identifier(stored, quoted=True), kind=type)
+
+
+def _refuse_wide_elements(rows: Rows, name: str, type: pa.DataType) -> None:
+    """Refuse numbers of arrays that would have to be rounded to be stored.
+
+    :param type: the decimal type that holds all that are coming
+    """
+    precision, most_decimals = ELEMENT_DIGITS
+    most_whole = precision - most_decimals
+    whole, decimals = decimal_digits(type)
+    if whole <= most_whole and decimals <= most_decimals:
+        return
+    for position, array in enumerate(rows.data.column(name).to_pylist()):
+        for number in array or ():
+            if number is None:
+                continue
+            exact = number.normalize(EXACT)
+            if exact.adjusted() >= most_whole or -exact.as_tuple().exponent > most_decimals:
+                raise InvalidRecord(
+                    rows.positions[position] if rows.positions else position,
+                    name,
+                    f'value "{exact:f}" cannot be held: numbers in arrays have at most '
+                    f"{most_whole} digits before the point and {most_decimals} after it.",
+                )
 
 
 def _digits(stored: str | None) -> tuple[int, int]:

@@ -7,6 +7,7 @@ and is quoted here as PostgreSQL's COPY quotes it. Rows of SQL queries become Py
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -99,6 +100,8 @@ def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[di
 def _python_values(values: pa.ChunkedArray, type: str) -> list[Any]:
     listed = values.to_pylist()
     convert = _converter(type)
+    if convert is None and _has_special_floats(values):
+        convert = _named_specials
     if convert is None:
         return listed
     return [None if value is None else convert(value) for value in listed]
@@ -111,6 +114,22 @@ def _converter(type: str) -> Any:
             return None
         return lambda items: [None if item is None else inner(item) for item in items]
     return _CONVERTERS.get(type)
+
+
+def _has_special_floats(values: pa.ChunkedArray) -> bool:
+    """Whether there are floats, or lists of floats, for which JSON has no number."""
+    if pa.types.is_list(values.type):
+        values = pc.list_flatten(values)
+    return pa.types.is_floating(values.type) and pc.all(pc.is_finite(values)).as_py() is False
+
+
+def _named_specials(value: Any) -> Any:
+    """As a search has them: `NaN` and the infinities are texts."""
+    if isinstance(value, list):
+        return [_named_specials(each) for each in value]
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _isoformat(value: Any) -> str:

@@ -16,10 +16,31 @@ _FLOATS = frozenset(["float4", "float8"])
 
 # PostgreSQL writes a float8 with an exponent from here on.
 _PLAIN_FLOAT_LIMIT = 1e15
+# DuckDB has no exponent up to here.
+_DUCKDB_PLAIN_FLOAT_END = 9999999999999998.0
 
 
 def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.cast(value, "VARCHAR", dialect="duckdb")
+
+
+def _with_exponent(value: sge.Expr) -> sge.Expr:
+    """A float of sixteen digits before the point, as PostgreSQL writes it: `-1.5e+15`."""
+    plain = call("replace", _varchar(call("abs", value.copy())), ".", "")
+    digits = call("rtrim", plain, "0")
+    rest = call("substr", digits.copy(), sge.convert(2))
+    negative = sge.LT(this=value.copy(), expression=sge.convert(0))
+    longer = sge.NEQ(this=rest.copy(), expression=sge.Literal.string(""))
+    sign = sge.If(this=negative, true=sge.Literal.string("-"))
+    point = sge.If(this=longer, true=sge.Literal.string("."))
+    return call(
+        "concat",
+        sge.Case(ifs=[sign]),
+        call("substr", digits, sge.convert(1), sge.convert(1)),
+        sge.Case(ifs=[point]),
+        rest,
+        "e+15",
+    )
 
 
 class DuckLakeDialect(DuckDBFullText):
@@ -155,6 +176,14 @@ class DuckLakeDialect(DuckDBFullText):
                 sge.If(
                     this=whole,
                     true=_varchar(sge.cast(value.copy(), "BIGINT", dialect="duckdb")),
+                ),
+                sge.If(
+                    this=sge.Between(
+                        this=call("abs", value.copy()),
+                        low=sge.convert(_PLAIN_FLOAT_LIMIT),
+                        high=sge.convert(_DUCKDB_PLAIN_FLOAT_END),
+                    ),
+                    true=_with_exponent(value),
                 ),
                 *(
                     sge.If(

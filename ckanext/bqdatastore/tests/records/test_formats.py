@@ -9,7 +9,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from ckanext.bqdatastore.records.formats import delimited, json_list
+from ckanext.bqdatastore.records.formats import delimited, json_list, python_records
 
 ODD = ["plain", "a,b", 'say "x"', "two\nlines", "tab\there", "\\.", "å", " "]
 
@@ -45,3 +45,14 @@ def test_json_texts_become_one_list_over_all_chunks() -> None:
     chunks = pa.chunked_array([['{"a": 1}', '{"a": "å"}'], [], ['{"a": null}']], pa.string())
     assert json.loads(json_list([chunks])) == [{"a": 1}, {"a": "å"}, {"a": None}]
     assert json_list([pa.chunked_array([], pa.string())]) == "[]"
+
+
+def test_floats_that_json_has_no_number_for_are_texts() -> None:
+    inf, nan = float("inf"), float("nan")
+    rows = pa.table({"f": [1.5, inf, None, nan], "fs": [[-inf, None], [1.0], None, []]})
+    assert python_records(rows, [("f", "float8"), ("fs", "_float8")]) == [
+        {"f": 1.5, "fs": ["-Infinity", None]},
+        {"f": "Infinity", "fs": [1.0]},
+        {"f": None, "fs": None},
+        {"f": "NaN", "fs": []},
+    ]

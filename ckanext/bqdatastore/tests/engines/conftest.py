@@ -65,9 +65,16 @@ def _live_bigquery_urls(project: str, location: str) -> tuple[str, str]:
     return url, url
 
 
-@pytest.fixture(scope="session", params=["postgres", "sqlite", "bigquery"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test runs on each kind of engine, or on those that its module names `ENGINE_KINDS`."""
+    if "engine_kind" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "ENGINE_KINDS", ("postgres", "sqlite", "bigquery"))
+        metafunc.parametrize("engine_kind", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def engine_kind(request: pytest.FixtureRequest) -> str:
-    """What the engine stands on; a module may narrow it."""
+    """What the engine stands on."""
     return str(request.param)
 
 

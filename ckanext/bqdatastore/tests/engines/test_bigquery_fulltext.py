@@ -22,12 +22,9 @@ from ckanext.bqdatastore.records.ingest import ingest
 
 from .test_ducklake_fulltext import COLUMNS, QUERIES, ROWS, stored_answers
 
+ENGINE_KINDS = ("bigquery",)
+
 DOCUMENTS = Table("documents", tuple(Field(name, type) for name, type in COLUMNS))
-
-
-@pytest.fixture(scope="session", params=["bigquery"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

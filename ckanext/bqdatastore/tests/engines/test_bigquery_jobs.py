@@ -23,14 +23,11 @@ from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, 
 from .fault_proxy import KINDS, FaultProxy, random_faults
 from .test_contract import everything, rows, write
 
+ENGINE_KINDS = ("bigquery",)
+
 ENDPOINT = os.environ.get("DEVSTACK_BIGQUERY_URL", "")
 THINGS = Table("things", (Field("name", "text"), Field("n", "int4")), primary_key=("name",))
 FAULTS = 100
-
-
-@pytest.fixture(scope="session", params=["bigquery"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def through(settings: EngineSettings, address: str) -> BigQueryEngine:

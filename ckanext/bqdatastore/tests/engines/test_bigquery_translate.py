@@ -20,14 +20,11 @@ from ckanext.bqdatastore.records.ingest import ingest
 from . import postgresql_tables
 from .test_ducklake_translate import SAME, Answer, _equal, _plain, cursor, query, theirs
 
+ENGINE_KINDS = ("bigquery",)
+
 __all__ = ["cursor"]
 
 LEAST_TAKEN = 250
-
-
-@pytest.fixture(scope="session", params=["bigquery"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +99,9 @@ DIFFERENT = {
     "select 1e15::float8::text": "DuckDB writes 1e15 without an exponent",
     r"select 'a_c' like 'a\_c'": "DuckDB's LIKE escapes nothing by itself",
     r"select 'a\c' like 'a\\c'": "DuckDB's LIKE escapes nothing by itself",
+    r"select 'ÄÖ' ilike 'äö', 'Äx' ilike 'ä%X', 'a%b' ilike 'A\%_', E'a\nB' ilike 'A_b'": (
+        "DuckDB's LIKE escapes nothing by itself"
+    ),
     "select i2 + 1 as j, count(*) from t group by i2 + 1 order by i2 + 1": "binder of DuckDB",
 }
 

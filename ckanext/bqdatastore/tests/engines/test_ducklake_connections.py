@@ -41,12 +41,8 @@ from ckanext.bqdatastore.model.write import Deletion, TableChange, Write, WriteM
 
 from .test_contract import everything, rows
 
+ENGINE_KINDS = ("postgres", "sqlite")
 PLACES = Table("places", (Field("name", "text"), Field("n", "int4")), primary_key=("name",))
-
-
-@pytest.fixture(scope="session", params=["postgres", "sqlite"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

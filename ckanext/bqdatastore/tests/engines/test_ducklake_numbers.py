@@ -14,13 +14,9 @@ from ckanext.bqdatastore.records.batches import rows_to_write
 
 from .test_contract import everything
 
+ENGINE_KINDS = ("sqlite",)
+
 PRICES = Table("prices", (Field("a", "_numeric"),))
-
-
-@pytest.fixture(scope="session", params=["sqlite"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    """How numbers are kept does not depend on where the catalog is."""
-    return str(request.param)
 
 
 def insert(engine: Engine, *arrays: list[str | None] | None) -> None:

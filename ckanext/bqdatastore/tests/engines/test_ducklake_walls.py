@@ -25,6 +25,8 @@ from ckanext.bqdatastore.tests.query.test_guard_attacks import ATTACKS
 from . import greedy_queries
 from .test_ducklake_connections import connections, filled, lake, places, state
 
+ENGINE_KINDS = ("postgres", "sqlite")
+
 __all__ = ["lake", "places"]
 
 LEFT_TO_THE_GUARD = [
@@ -35,11 +37,6 @@ LEFT_TO_THE_GUARD = [
 SECRET = "only the environment knows"
 MEGABYTES = 1_500
 GREEDY = "ckanext.bqdatastore.tests.engines.greedy_queries"
-
-
-@pytest.fixture(scope="session", params=["postgres", "sqlite"])
-def engine_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def shown(lake: DuckLakeEngine, sql: str) -> str:

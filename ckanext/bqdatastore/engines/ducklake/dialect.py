@@ -14,8 +14,8 @@ from .types import stored_type
 _JSON_KINDS = frozenset(["json", "jsonb", "nested"])
 _FLOATS = frozenset(["float4", "float8"])
 
-# PostgreSQL writes a float8 with an exponent from here on.
-_PLAIN_FLOAT_LIMIT = 1e15
+# PostgreSQL writes floats with an exponent from here on.
+_PLAIN_LIMITS = {"float4": 1e6, "float8": 1e15}
 # DuckDB has no exponent up to here.
 _DUCKDB_PLAIN_FLOAT_END = 9999999999999998.0
 
@@ -25,21 +25,21 @@ def _varchar(value: sge.Expr) -> sge.Cast:
 
 
 def _with_exponent(value: sge.Expr) -> sge.Expr:
-    """A float of sixteen digits before the point, as PostgreSQL writes it: `-1.5e+15`."""
-    plain = call("replace", _varchar(call("abs", value.copy())), ".", "")
-    digits = call("rtrim", plain, "0")
+    """A float that DuckDB writes in full as PostgreSQL writes it: `-1.5e+15`."""
+    plain = _varchar(call("abs", value.copy()))
+    digits = call("rtrim", call("replace", plain, ".", ""), "0")
     rest = call("substr", digits.copy(), sge.convert(2))
+    exponent = sge.Sub(this=call("strpos", plain.copy(), "."), expression=sge.convert(2))
     negative = sge.LT(this=value.copy(), expression=sge.convert(0))
     longer = sge.NEQ(this=rest.copy(), expression=sge.Literal.string(""))
-    sign = sge.If(this=negative, true=sge.Literal.string("-"))
-    point = sge.If(this=longer, true=sge.Literal.string("."))
     return call(
         "concat",
-        sge.Case(ifs=[sign]),
+        sge.Case(ifs=[sge.If(this=negative, true=sge.Literal.string("-"))]),
         call("substr", digits, sge.convert(1), sge.convert(1)),
-        sge.Case(ifs=[point]),
+        sge.Case(ifs=[sge.If(this=longer, true=sge.Literal.string("."))]),
         rest,
-        "e+15",
+        "e+",
+        call("lpad", _varchar(exponent), sge.convert(2), "0"),
     )
 
 
@@ -74,7 +74,7 @@ class DuckLakeDialect(DuckDBFullText):
                 ]
             )
         if type in _FLOATS:
-            return self._float_text(value)
+            return self._float_text(value, type)
         if type == "numeric":
             return self._numeric_text(value)
         if type == "timestamp":
@@ -159,15 +159,16 @@ class DuckLakeDialect(DuckDBFullText):
                 ),
                 sge.If(
                     this=sge.not_(value.copy().is_(sge.null())),
-                    true=call("to_json", self._float_text(value)),
+                    true=call("to_json", self._float_text(value, type)),
                 ),
             ]
         )
 
-    def _float_text(self, value: sge.Expr) -> sge.Expr:
+    def _float_text(self, value: sge.Expr, type: str) -> sge.Expr:
+        limit = sge.convert(_PLAIN_LIMITS[type])
         whole = sge.and_(
             sge.EQ(this=call("trunc", value.copy()), expression=value.copy()),
-            sge.LT(this=call("abs", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+            sge.LT(this=call("abs", value.copy()), expression=limit),
         )
         named = [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")]
         text = _varchar(value.copy())
@@ -180,7 +181,7 @@ class DuckLakeDialect(DuckDBFullText):
                 sge.If(
                     this=sge.Between(
                         this=call("abs", value.copy()),
-                        low=sge.convert(_PLAIN_FLOAT_LIMIT),
+                        low=limit.copy(),
                         high=sge.convert(_DUCKDB_PLAIN_FLOAT_END),
                     ),
                     true=_with_exponent(value),

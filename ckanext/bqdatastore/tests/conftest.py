@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def loggers_enabled() -> None:
+    """Let our loggers speak: CKAN's commands, run by tests before, silence those that are there."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("ckanext.bqdatastore") and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture

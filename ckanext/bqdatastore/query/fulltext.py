@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import sqlglot.expressions as sge
 
+from ..model.fulltext import Body
 from ..model.query import ParameterNames, column
 from . import fulltext_words
 from .fulltext_parser import And, Node, Not, Or, Phrase, Search, Word, parse, stemmer, stop_words
@@ -48,9 +49,6 @@ class Lexeme:
     run: bool
     spellings: tuple[sge.Expr, ...]
     stop_words: tuple[sge.Expr, ...]
-
-
-Body = Callable[[sge.Expr], sge.Expr]
 
 
 class FullTextDialect(Protocol):

@@ -7,12 +7,12 @@ A tree may hold two calls that BigQuery does not know: `STEM` of a word of the q
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import sqlglot.expressions as sge
 
+from ...model.fulltext import Body, Grammar, Lexeme
 from ...model.query import Parameter, Query
 from . import stemming
 from .forms import (
@@ -28,45 +28,6 @@ from .forms import (
 )
 from .forms import text as text_of
 from .types import ELEMENT, LIST, data_type
-
-
-class Lexeme(Protocol):
-    """A word of the query: see `query.fulltext.Lexeme`."""
-
-    @property
-    def value(self) -> sge.Expr: ...
-    @property
-    def stemmer(self) -> str | None: ...
-    @property
-    def prefix(self) -> bool: ...
-    @property
-    def run(self) -> bool: ...
-    @property
-    def spellings(self) -> tuple[sge.Expr, ...]: ...
-    @property
-    def stop_words(self) -> tuple[sge.Expr, ...]: ...
-
-
-class Grammar(Protocol):
-    """The patterns of tokens: see `query.fulltext_words.Grammar`."""
-
-    @property
-    def no_token(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def undivided(self) -> str: ...
-    @property
-    def signed_version(self) -> str: ...
-    @property
-    def run(self) -> str: ...
-    @property
-    def compound(self) -> str: ...
-    @property
-    def word_compound(self) -> str: ...
-
-
-Body = Callable[[sge.Expr], sge.Expr]
 
 _STEM = "STEM"
 _HAS_STEM = "HAS_STEM"

@@ -8,49 +8,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import sqlglot.expressions as sge
 
-
-class Lexeme(Protocol):
-    """A word of the query: see `query.fulltext.Lexeme`."""
-
-    @property
-    def value(self) -> sge.Expr: ...
-    @property
-    def stemmer(self) -> str | None: ...
-    @property
-    def prefix(self) -> bool: ...
-    @property
-    def run(self) -> bool: ...
-    @property
-    def spellings(self) -> tuple[sge.Expr, ...]: ...
-    @property
-    def stop_words(self) -> tuple[sge.Expr, ...]: ...
-
-
-class Grammar(Protocol):
-    """The patterns of tokens: see `query.fulltext_words.Grammar`."""
-
-    @property
-    def no_token(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def undivided(self) -> str: ...
-    @property
-    def signed_version(self) -> str: ...
-    @property
-    def run(self) -> str: ...
-    @property
-    def compound(self) -> str: ...
-    @property
-    def word_compound(self) -> str: ...
-
-
-Body = Callable[[sge.Expr], sge.Expr]
+from ...model.fulltext import Body, Grammar, Lexeme
 
 # What the English stemmer may have put at the end of a stem in place of what the word had there:
 # "flying" -> "fli", "dying" -> "die", "having" -> "have", "ability" -> "abl".

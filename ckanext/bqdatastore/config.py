@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -200,6 +201,14 @@ def engine_settings() -> EngineSettings:
             "ducklake.s3_url_style",
         )
     }
+    if not options["ducklake.s3_access_key_id"]:
+        # One key, whole: parts of two would fit nothing.
+        options["ducklake.s3_access_key_id"] = os.environ.get("AWS_ACCESS_KEY_ID", "")
+        options["ducklake.s3_secret_access_key"] = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
+        options["session_token"] = os.environ.get("AWS_SESSION_TOKEN", "")
+    options["ducklake.s3_region"] = options["ducklake.s3_region"] or os.environ.get(
+        "AWS_REGION", ""
+    )
     options["site"] = site_id()
     options["bigquery.maximum_bytes_billed"] = maximum_bytes_billed()
     return EngineSettings(

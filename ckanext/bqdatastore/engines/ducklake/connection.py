@@ -182,11 +182,10 @@ class Side:
         given = dict(self._settings.options)
         endpoint = given.get("ducklake.s3_endpoint", "")
         values = {
-            "KEY_ID": given.get("ducklake.s3_access_key_id") or os.environ.get("AWS_ACCESS_KEY_ID"),
-            "SECRET": given.get("ducklake.s3_secret_access_key")
-            or os.environ.get("AWS_SECRET_ACCESS_KEY"),
-            "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN"),
-            "REGION": given.get("ducklake.s3_region") or os.environ.get("AWS_REGION"),
+            "KEY_ID": given.get("ducklake.s3_access_key_id"),
+            "SECRET": given.get("ducklake.s3_secret_access_key"),
+            "SESSION_TOKEN": given.get("session_token"),
+            "REGION": given.get("ducklake.s3_region"),
             "ENDPOINT": endpoint.removeprefix("http://").removeprefix("https://").rstrip("/"),
             "URL_STYLE": given.get("ducklake.s3_url_style"),
             "USE_SSL": "false" if endpoint.startswith("http://") else "true",

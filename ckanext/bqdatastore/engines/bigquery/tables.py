@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+import sqlglot.expressions as sge
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud import bigquery
 
@@ -235,7 +236,9 @@ class Tables:
     def put_alias(self, alias: str, name: str) -> None:
         target = self.reference(name)
         view = bigquery.Table(self.reference(alias))
-        view.view_query = f"SELECT * FROM `{target.project}.{target.dataset_id}.{target.table_id}`"
+        parts = (target.table_id, target.dataset_id, target.project)
+        source = sge.table_(*(sge.to_identifier(part, quoted=True) for part in parts))
+        view.view_query = sge.select("*").from_(source).sql(dialect="bigquery")
         view.friendly_name = name
         view.labels = {_KIND: _ALIAS}
         try:

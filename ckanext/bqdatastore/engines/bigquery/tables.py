@@ -236,8 +236,11 @@ class Tables:
     def put_alias(self, alias: str, name: str) -> None:
         target = self.reference(name)
         view = bigquery.Table(self.reference(alias))
-        parts = (target.table_id, target.dataset_id, target.project)
-        source = sge.table_(*(sge.to_identifier(part, quoted=True) for part in parts))
+        source = sge.Table(
+            this=sge.to_identifier(target.table_id, quoted=True),
+            db=sge.to_identifier(target.dataset_id, quoted=True),
+            catalog=sge.to_identifier(target.project, quoted=True),
+        )
         view.view_query = sge.select("*").from_(source).sql(dialect="bigquery")
         view.friendly_name = name
         view.labels = {_KIND: _ALIAS}

@@ -206,9 +206,8 @@ def engine_settings() -> EngineSettings:
         options["ducklake.s3_access_key_id"] = os.environ.get("AWS_ACCESS_KEY_ID", "")
         options["ducklake.s3_secret_access_key"] = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
         options["session_token"] = os.environ.get("AWS_SESSION_TOKEN", "")
-    options["ducklake.s3_region"] = options["ducklake.s3_region"] or os.environ.get(
-        "AWS_REGION", ""
-    )
+    if not options["ducklake.s3_region"]:
+        options["ducklake.s3_region"] = os.environ.get("AWS_REGION", "")
     options["site"] = site_id()
     options["bigquery.maximum_bytes_billed"] = maximum_bytes_billed()
     return EngineSettings(

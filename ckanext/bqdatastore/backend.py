@@ -21,6 +21,7 @@ from .model.errors import (
     InvalidRequest,
     Misconfigured,
     NotPermitted,
+    QueryFailed,
     TableNotFound,
     Unsupported,
 )
@@ -117,14 +118,17 @@ class AnalyticsBackend(DatastoreBackend):
 
     def delete(self, context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
         name = data_dict["resource_id"]
-        with as_ckan(query_failed="Invalid query"), turn(name):
+        with as_ckan(), turn(name):
             if "filters" not in data_dict:
                 self.engine.drop(name)
                 return data_dict
             known = self._table(name)
-            predicate = search_request.deletion_predicate(context, data_dict, known)
             wanted = config.rows_max() if data_dict.get("include_deleted_records") else 0
-            result = self.engine.delete(Deletion(known, predicate, wanted))
+            try:
+                predicate = search_request.deletion_predicate(context, data_dict, known)
+                result = self.engine.delete(Deletion(known, predicate, wanted))
+            except QueryFailed as fault:
+                raise InvalidRequest("filters", fault.messages) from None
         if result.returned is not None:
             data_dict["deleted_records"] = _python_rows(result.returned, known)
         return data_dict

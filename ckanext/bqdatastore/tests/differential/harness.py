@@ -76,10 +76,11 @@ class Client:
         self._headers = {"Authorization": token} if token else {}
 
     def call(self, action: str, data: Any) -> Answer:
+        request = data if isinstance(data, str) else json.dumps(data)
         try:
             response = self._app.post(
                 f"/api/action/{action}",
-                data=data if isinstance(data, str) else json.dumps(data),
+                data=request,
                 headers={**self._headers, "Content-Type": "application/json"},
             )
         except Exception as error:  # a client would see status 500; in tests CKAN lets it out

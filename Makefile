@@ -32,7 +32,7 @@ venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose an
 
 # Only when what is to be installed has changed.
 $(STAMP): setup.py setup.cfg requirements.txt dev-requirements.txt
-	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or 3.12." >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10, 3.11 or 3.12." >&2; exit 1; }
 	@"$(PYTHON)" devstack/preflight.py
 	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ducklake,bigquery,dev]'

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from devstack.bigquery import OLDEST_PYTHON
 from devstack.demo import DemoError, demo
 from devstack.flights import DownloadError
 from devstack.process import ServiceError, end_with_parent
@@ -71,6 +72,9 @@ def run_demo(folder: Path, serve: bool) -> None:
 
 
 def _stack(folder: Path | None, *, bigquery: bool, durable: bool) -> Stack:
+    if bigquery and sys.version_info < OLDEST_PYTHON:
+        click.echo("Without the BigQuery emulator: it needs Python 3.11.", err=True)
+        bigquery = False
     return Stack(folder, durable=durable, bigquery=bigquery)
 
 

@@ -17,6 +17,7 @@ from devstack.watchdog import Watchdog
 PROJECT = "devstack"
 DATASET = "datastore"
 LOCATION = "EU"
+OLDEST_PYTHON = (3, 11)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ def missing():
     # type: () -> list[str]
     found = []
     version = "{}.{}".format(*sys.version_info[:2])
-    # CKAN 2.12 itself runs from 3.10 on; the wheels of Valkey and the BigQuery emulator do not.
-    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
         found.append(
-            f"Python {version} was found, but 3.11 or 3.12 is needed: install one of them and name "
-            "it, as in `make PYTHON=python3.12`."
+            f"Python {version} was found, but 3.10, 3.11 or 3.12 is needed: install one of them "
+            "and name it, as in `make PYTHON=python3.12`."
         )
     if importlib.util.find_spec("ensurepip") is None:
         found.append(

@@ -37,7 +37,7 @@ def bigqueryurls() -> tuple[str, str]:
     if live:
         return _live_bigquery_urls(live, os.environ["BIGQUERY_LIVE_LOCATION"])
     if not endpoint:
-        pytest.skip("needs the emulator: run with `python -m devstack run --bigquery`")
+        pytest.skip("needs the emulator: run `python -m devstack run --bigquery` on Python 3.11")
     project = os.environ["DEVSTACK_BIGQUERY_PROJECT"]
     dataset = f"test_{uuid.uuid4().hex[:12]}"
     answer = requests.post(

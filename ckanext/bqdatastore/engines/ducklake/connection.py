@@ -9,8 +9,6 @@ import atexit
 import ctypes
 import importlib.util
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from ..base import EngineSettings
 from .catalog_database import CatalogDatabase
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .pool import Lease, Pool
+from .scratch import ScratchFolder, sweep
 from .url import DuckLakeURL, conninfo, parse
 
 LAKE = "lake"
@@ -117,8 +116,8 @@ class Side:
         self._read_only = read_only
         self._setting = "ckan.datastore.read_url" if read_only else "ckan.datastore.write_url"
         self._root = duckdb.connect(":memory:")
-        # For the files of queries that need more memory than they have, for this user's eyes only.
-        self._folder = Path(tempfile.mkdtemp(prefix="bqdatastore-"))
+        # For the files of queries that need more memory than they have.
+        self._scratch = ScratchFolder()
         try:
             self._prepare()
         except duckdb.OutOfMemoryException:
@@ -137,7 +136,7 @@ class Side:
 
     def close(self) -> None:
         self._root.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     def _prepare(self) -> None:
         execute = self._root.execute
@@ -145,8 +144,8 @@ class Side:
         if self.url.is_remote:
             needed.append("httpfs")
         for name in needed:
-            execute(f"LOAD {literal(str(extension_file(name, self._folder)))}")
-        execute(f"SET temp_directory = {literal(str(self._folder / 'spilled'))}")
+            execute(f"LOAD {literal(str(extension_file(name, self._scratch.path)))}")
+        execute(f"SET temp_directory = {literal(str(self._scratch.path / 'spilled'))}")
         execute("SET TimeZone = 'UTC'")
         execute(f"SET memory_limit = {literal(self._settings.memory_limit)}")
         execute(f"SET threads = {int(self._settings.threads)}")
@@ -252,6 +251,7 @@ class Connections:
         self.catalog_database: CatalogDatabase | None = None
         if self.read_url.catalog == "postgres":
             self.catalog_database = CatalogDatabase(self.read_url)
+        sweep()
         self._make_pools()
         _all.add(self)
 

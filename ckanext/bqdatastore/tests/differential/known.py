@@ -90,10 +90,20 @@ def _rounded(answer: Answer) -> Answer:
 
 
 def _numbers_given_out(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
-    """The answers are one when the rows are numbered anew, in the order of their `_id`."""
+    """The answers are one when the rows are numbered anew, in the order of their `_id`; or, where a
+    caller chose an `_id`, when the rows are one in any order."""
     if not any("upsert" in step or "create" in step for step in steps[1:]):
         return False
-    return not differences(_renumbered(stock), _renumbered(ours))
+    if not differences(_renumbered(stock), _renumbered(ours)):
+        return True
+    return any(map(_chooses_ids, steps)) and (
+        "_pkey" in _words(stock) or not differences(_unnumbered(stock), _unnumbered(ours))
+    )
+
+
+def _chooses_ids(step: Step) -> bool:
+    records = step.get("upsert", {}).get("records") or []
+    return any("_id" in record for record in records)
 
 
 def _json_of_rows(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
@@ -111,9 +121,7 @@ def _unwrapped(answer: Answer) -> Answer:
     def unwrapped(rows: Any) -> Any:
         return [{name: value(each) for name, each in row.items()} for row in rows]
 
-    for key in ("records", "deleted_records"):
-        answer = _with_records(answer, unwrapped, key)
-    return answer
+    return _with_all_records(answer, unwrapped)
 
 
 def _renumbered(answer: Answer) -> Answer:
@@ -122,9 +130,15 @@ def _renumbered(answer: Answer) -> Answer:
         places = {each: place for place, each in enumerate(ids)}
         return [{**row, "_id": places[row["_id"]]} if "_id" in row else row for row in rows]
 
-    for key in ("records", "deleted_records"):
-        answer = _with_records(answer, renumbered, key)
-    return answer
+    return _with_all_records(answer, renumbered)
+
+
+def _unnumbered(answer: Answer) -> Answer:
+    def unnumbered(rows: Any) -> Any:
+        without = [{name: row[name] for name in row if name != "_id"} for row in rows]
+        return sorted(without, key=repr)
+
+    return _with_all_records(answer, unnumbered)
 
 
 def _with_records(answer: Answer, changed: Callable[[Any], Any], key: str = "records") -> Answer:
@@ -133,6 +147,12 @@ def _with_records(answer: Answer, changed: Callable[[Any], Any], key: str = "rec
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return answer
     return Answer(answer.status, {**answer.body, key: changed(rows)})
+
+
+def _with_all_records(answer: Answer, changed: Callable[[Any], Any]) -> Answer:
+    for key in ("records", "deleted_records"):
+        answer = _with_records(answer, changed, key)
+    return answer
 
 
 def _words(answer: Answer) -> str:

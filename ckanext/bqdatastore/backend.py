@@ -29,7 +29,8 @@ from .model.query import Query
 from .model.table import ID, Table
 from .model.types import native_type
 from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteResult
-from .query import fulltext_vectors, guard
+from .query import guard
+from .query.fulltext import vectors
 from .records import formats
 from .records.batches import rows_to_write
 from .site import close_engine, engine_of_site, place_for_query, trigger_database, turn
@@ -319,13 +320,13 @@ def _with_vectors(engine: Engine, rows: pa.Table, fields: Sequence[tuple[str, st
     dialect: Any = engine.dialect
 
     def stems(words: Sequence[str]) -> dict[str, str]:
-        query = fulltext_vectors.stems_query(words, dialect)
+        query = vectors.stems_query(words, dialect)
         found = engine.query(query).read_all()
         return dict(zip(*(each.to_pylist() for each in found.columns), strict=True))
 
     for position, (_, type) in enumerate(fields):
         if type == "tsvector":
-            texts = fulltext_vectors.vectors(rows.column(position).to_pylist(), stems)
+            texts = vectors.vectors(rows.column(position).to_pylist(), stems)
             name = rows.column_names[position]
             rows = rows.set_column(position, name, pa.array(texts, pa.string()))
     return rows

@@ -29,7 +29,7 @@ class Lexeme(Protocol):
 
 
 class Grammar(Protocol):
-    """The patterns of tokens: see `query.fulltext_words.Grammar`."""
+    """The patterns of tokens: see `query.fulltext.words.Grammar`."""
 
     @property
     def no_token(self) -> str: ...

@@ -2,7 +2,7 @@
 
 Here it is no column but a call, `row_document(field, ...)`, which an engine makes a list of the
 fields' texts. What PostgreSQL shows, the lexemes with their places, is made of the rows that leave
-in the end (`query.fulltext_vectors`).
+in the end (`query.fulltext.vectors`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ckanext.bqdatastore.model.query import ParameterNames, bound, column, table
 from ckanext.bqdatastore.model.table import Field, Table
 from ckanext.bqdatastore.model.write import Rows, TableChange, Write, WriteMode
 from ckanext.bqdatastore.query import fulltext
-from ckanext.bqdatastore.query.fulltext_parser import Word
+from ckanext.bqdatastore.query.fulltext.parser import Word
 from ckanext.bqdatastore.records.ingest import ingest
 
 from .test_ducklake_fulltext import COLUMNS, QUERIES, ROWS, stored_answers

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
-from ckanext.bqdatastore.query import fulltext, fulltext_words
-from ckanext.bqdatastore.query.fulltext_parser import And, Node, Not, Or, Phrase, Word
+from ckanext.bqdatastore.query import fulltext
+from ckanext.bqdatastore.query.fulltext.parser import And, Node, Not, Or, Phrase, Word
+from ckanext.bqdatastore.query.fulltext.words import STOP_WORDS, tokens
 
 SUPERUSER_URL = os.environ.get("DEVSTACK_POSTGRES_SUPERUSER_URL")
 
@@ -43,7 +44,7 @@ TOKENS = {
 
 @pytest.mark.parametrize(("text", "expected"), TOKENS.items())
 def test_tokens(text: str, expected: list[str]) -> None:
-    assert fulltext_words.tokens(text) == expected
+    assert tokens(text) == expected
 
 
 def shown(node: Node | None) -> str:
@@ -173,13 +174,13 @@ def test_any_text_has_the_tokens_that_postgresql_finds(text: str, postgresql) ->
     if ".." in text or "./" in text:
         return  # relative paths straight after a word: a known difference
     postgresql.execute(_TS_PARSE, (text,))
-    assert fulltext_words.tokens(text) == postgresql.fetchone()[0]
+    assert tokens(text) == postgresql.fetchone()[0]
 
 
 def test_stop_words_are_those_of_postgresql(postgresql) -> None:  # type: ignore[no-untyped-def]
-    words = sorted(fulltext_words.STOP_WORDS | {"fat", "don", "would"})
+    words = sorted(STOP_WORDS | {"fat", "don", "would"})
     postgresql.execute(
         "SELECT word FROM unnest(%s) AS word WHERE ts_lexize('english_stem', word) = '{}'", (words,)
     )
-    assert {row[0] for row in postgresql} == fulltext_words.STOP_WORDS
-    assert len(fulltext_words.STOP_WORDS) == 127
+    assert {row[0] for row in postgresql} == STOP_WORDS
+    assert len(STOP_WORDS) == 127

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckanext.bqdatastore.query.fulltext_vectors import Document, vectors
+from ckanext.bqdatastore.query.fulltext.vectors import Document, vectors
 
 
 def _stems(words: Sequence[str]) -> dict[str, str]:

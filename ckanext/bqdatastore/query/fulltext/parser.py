@@ -10,8 +10,8 @@ import dataclasses
 import re
 from typing import NoReturn
 
-from ..model.errors import InvalidRequest
-from . import fulltext_words
+from ...model.errors import InvalidRequest
+from .words import STOP_WORDS, is_word, tokens
 
 SIMPLE = "simple"
 
@@ -111,9 +111,9 @@ def _refuse(reason: str) -> NoReturn:
 def _words(text: str, language: str) -> list[Word | None]:
     """The tokens of `text` as operands, in order; None for a stop word."""
     return [
-        None if fulltext_words.is_word(token) and token in stop_words(token, language)
+        None if is_word(token) and token in stop_words(token, language)
         else Word(token, stemmer(token, language))
-        for token in fulltext_words.tokens(text)
+        for token in tokens(text)
     ]  # fmt: skip
 
 
@@ -123,11 +123,11 @@ def stop_words(token: str, language: str) -> frozenset[str]:
     Only those of English are known here; PostgreSQL has lists for 14 further languages.
     """
     english = language == "english" or (language in _ENGLISH_FOR_ASCII and token.isascii())
-    return fulltext_words.STOP_WORDS if english else frozenset()
+    return STOP_WORDS if english else frozenset()
 
 
 def stemmer(token: str, language: str) -> str | None:
-    if language == SIMPLE or not fulltext_words.is_word(token):
+    if language == SIMPLE or not is_word(token):
         return None
     return "english" if language in _ENGLISH_FOR_ASCII and token.isascii() else language
 

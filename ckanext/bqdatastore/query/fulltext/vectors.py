@@ -9,9 +9,9 @@ from typing import Protocol
 
 import sqlglot.expressions as sge
 
-from ..model.query import ParameterNames, Query, column
-from .fulltext import ROW_LANGUAGE
-from .fulltext_words import STOP_WORDS, is_word, tokens
+from ...model.query import ParameterNames, Query, column
+from .document import ROW_LANGUAGE
+from .words import STOP_WORDS, is_word, tokens
 
 Document = Sequence[str | None]
 """The texts of a row's fields, in order."""

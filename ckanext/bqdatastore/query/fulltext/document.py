@@ -1,0 +1,303 @@
+"""One query over one document: which rows have its words, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import sqlglot.expressions as sge
+
+from ...model.query import ParameterNames, column
+from .dialect import FullTextDialect, Lexeme
+from .parser import And, Node, Not, Or, Phrase, Search, Word, stemmer, stop_words
+from .values import PLAIN, TOKENS_OF_VALUE, date_parts, is_value, may_have, only_value
+from .words import GRAMMAR, is_run, spellings
+
+FieldType = tuple[str, str]
+"""A field's id and the name of its type."""
+
+ROW_LANGUAGE = "english"
+"""The stock trigger makes `_full_text` in PostgreSQL's default configuration, whatever language a
+query is in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Positions:
+    """Where in the document a part of a phrase ends.
+
+    :param places: position list
+    :param width: how many positions before its end the part begins
+    :param inverted: the part is everywhere but in `places`
+    """
+
+    places: sge.Expr
+    width: int = 0
+    inverted: bool = False
+
+
+class Document:
+    """The trees for one query over one document."""
+
+    def __init__(
+        self,
+        search: Search,
+        columns: Sequence[FieldType],
+        dialect: FullTextDialect,
+        names: ParameterNames,
+        whole_row: bool,
+    ) -> None:
+        self._columns = columns
+        self.dialect = dialect
+        self._names = names
+        self._whole_row = whole_row
+        self._language = ROW_LANGUAGE if whole_row else search.language
+        self._lexemes: dict[Word, Lexeme] = {}
+        self._token = names.bind(GRAMMAR.token)
+
+    # Conditions
+
+    def condition(self, tree: Node) -> sge.Expr:
+        holds = self._holds(tree)
+        if not _has_negation(tree):
+            return holds
+        # The vector of nothing but nulls is null, which matches no query, not even `!word`.
+        given = [sge.not_(column(name).is_(sge.null())) for name, _ in self._columns]
+        return sge.and_(sge.or_(*given), holds)
+
+    def _holds(self, node: Node) -> sge.Expr:
+        if isinstance(node, Word):
+            return self._occurs(node)
+        if isinstance(node, Not):
+            return sge.not_(sge.func("coalesce", self._holds(node.operand), sge.false()))
+        if isinstance(node, And):
+            return sge.and_(self._holds(node.left), self._holds(node.right))
+        if isinstance(node, Or):
+            return sge.or_(self._holds(node.left), self._holds(node.right))
+        return self._phrase_holds(node)
+
+    def _occurs(self, word: Word) -> sge.Expr:
+        """Whether a column has the word."""
+        if not word.unweighted:
+            return sge.false()
+        tests = self.equal(word)
+        columns = self.columns_with(word)
+        if columns:
+            tests.append(self._in_texts(self.lexeme(word), columns))
+        return sge.or_(*tests) if tests else sge.false()
+
+    def _in_texts(self, lexeme: Lexeme, columns: Sequence[FieldType]) -> sge.Expr:
+        """Whether one of the columns, as text, has the lexeme.
+
+        The pattern of tokens takes milliseconds to compile wherever it is written, so it is
+        written once, for all columns. In plain text, runs of letters and digits mostly do.
+        """
+        dialect = self.dialect
+        result = dialect.full_text_contains(self.tokens(self.joined(columns, lexeme)), lexeme)
+        plain = [self.text(name, type) for name, type in columns if type in PLAIN]
+        other = [self.text(name, type) for name, type in columns if type not in PLAIN]
+        cheap = [test for text in [*plain, *other] for test in self.possible(text, lexeme)]
+        if lexeme.run and cheap:
+            sure: list[sge.Expr] = []
+            unsure = [test for text in other for test in self.possible(text, lexeme)]
+            for text in plain:
+                compound = dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)
+                runs = dialect.full_text_runs(text.copy(), GRAMMAR)
+                found = dialect.full_text_contains(runs, lexeme)
+                possible = self.possible(text, lexeme)
+                sure.append(sge.and_(*possible, sge.not_(compound), found))
+                unsure.append(sge.and_(*possible, compound))
+            ifs = [sge.If(this=sge.or_(*sure), true=sge.true())] if sure else []
+            ifs.append(sge.If(this=sge.or_(*unsure), true=result))
+            result = sge.Case(ifs=ifs, default=sge.false())
+        return sge.and_(sge.or_(*cheap), result) if cheap else result
+
+    def possible(self, text: sge.Expr, lexeme: Lexeme) -> list[sge.Expr]:
+        """The cheap test which rules the lexeme out for most texts, if there is one."""
+        test = self.dialect.full_text_may_contain(text.copy(), lexeme)
+        return [] if test is None else [test]
+
+    def joined(self, columns: Sequence[FieldType], lexeme: Lexeme) -> sge.Expr:
+        """Those of the columns that may have the lexeme, as one text."""
+        texts = []
+        for name, type in columns:
+            text = self.text(name, type)
+            for cheap in self.possible(text, lexeme):
+                text = sge.Case(ifs=[sge.If(this=cheap, true=text)])
+            texts.append(text)
+        return self.dialect.full_text_document(texts)
+
+    def columns_with(self, word: Word) -> list[FieldType]:
+        """The columns that may have the word among other tokens."""
+        return [
+            (name, type)
+            for name, type in self._columns
+            if may_have(type, word)
+            and not is_value(word, type)
+            and date_parts(word, type, self._whole_row) is None
+        ]
+
+    def equal(self, word: Word) -> list[sge.Expr]:
+        """Tests of columns, or of their parts, which can have the word only as the whole."""
+        tests: list[sge.Expr] = []
+        for name, type in self._columns:
+            if not may_have(type, word):
+                continue
+            if is_value(word, type) and (only := only_value(type, word)) is not None:
+                value, bound_as = only
+                own = column(name) if bound_as == "int8" else self.text(name, type)
+                tests.append(sge.EQ(this=own, expression=self._names.bind(value, bound_as)))
+            for part in date_parts(word, type, self._whole_row) or ():
+                number = self._names.bind(int(word.text.lstrip("-t")), "int8")
+                own = self.dialect.full_text_date_part(column(name), part)
+                tests.append(sge.EQ(this=own, expression=number))
+        return tests
+
+    def text(self, name: str, type: str) -> sge.Expr:
+        return self.dialect.full_text_value(column(name), type, self._whole_row)
+
+    def tokens(self, text: sge.Expr, counted: bool = False) -> sge.Expr:
+        return self.dialect.full_text_tokens(text, self._token.copy(), GRAMMAR, counted)
+
+    def all_tokens(self, tree: Node) -> sge.Expr:
+        """The document's tokens in order; such as no word of the query can be may be empty.
+
+        Only columns with any text are read, those beside each other as one text.
+        """
+        lists: list[sge.Expr] = []
+        texts: list[sge.Expr] = []
+        for name, type in self._columns:
+            number = TOKENS_OF_VALUE.get(type)
+            if number is None or any(may_have(type, word) for word in words_of(tree)):
+                texts.append(self.text(name, type))
+                continue
+            if type == "timestamptz" and not self._whole_row:
+                number -= 1
+            if texts:
+                lists.append(self.tokens(self.dialect.full_text_document(texts), counted=True))
+                texts = []
+            lists.append(self.dialect.full_text_blanks(column(name), number))
+        if texts:
+            lists.append(self.tokens(self.dialect.full_text_document(texts), counted=True))
+        return lists[0] if len(lists) == 1 else self.dialect.full_text_joined(lists)
+
+    def lexeme(self, word: Word) -> Lexeme:
+        if word not in self._lexemes:
+            self._lexemes[word] = self._new_lexeme(word)
+        return self._lexemes[word]
+
+    def _new_lexeme(self, word: Word) -> Lexeme:
+        value = self.dialect.full_text_lexeme(self._names.bind(word.text), word.language)
+        run = is_run(word.text)
+        # The document's own stemmer, which need not be that of the query.
+        own = stemmer(word.text, self._language)
+        if own is None:
+            others = spellings(word.text)[1:]
+            return Lexeme(value, None, word.prefix, run, (value, *self._bound(others)), ())
+        similar = [
+            each
+            for each in sorted(stop_words(word.text, self._language))
+            if _may_share_stem(each, word)
+        ]
+        return Lexeme(value, own, word.prefix, run, (), self._bound(similar))
+
+    def _bound(self, texts: Sequence[str]) -> tuple[sge.Expr, ...]:
+        return tuple(self._names.bind(text) for text in texts)
+
+    # Phrases
+
+    def _phrase_holds(self, node: Phrase) -> sge.Expr:
+        matched = self.dialect.full_text_with(
+            self.all_tokens(node), lambda tokens: self._phrase_matches(node, tokens)
+        )
+        # Reading a row's tokens in order is dear: first see that the words are there at all.
+        needed = [self._occurs(word) for word in _required(node)]
+        if not needed:
+            return matched
+        return sge.Case(ifs=[sge.If(this=sge.and_(*needed), true=matched)], default=sge.false())
+
+    def _phrase_matches(self, node: Phrase, tokens: sge.Expr) -> sge.Expr:
+        found = self._places(node, tokens)
+        if found.inverted:
+            return sge.true()
+        return self.dialect.full_text_not_empty(found.places)
+
+    def _places(self, node: Node, tokens: sge.Expr) -> _Positions:
+        """As `TS_phrase_execute`, with sets in place of its merge."""
+        if isinstance(node, Word):
+            if not node.unweighted:
+                return _Positions(self.dialect.full_text_no_positions())
+            return _Positions(self.dialect.full_text_positions(tokens.copy(), self.lexeme(node)))
+        if isinstance(node, Not):
+            return _inverse(self._places(node.operand, tokens))
+        left = self._places(node.left, tokens)
+        right = self._places(node.right, tokens)
+        if isinstance(node, Phrase):
+            return self._both(
+                self._shifted(left, node.distance + right.width),
+                right,
+                node.distance + left.width + right.width,
+            )
+        width = max(left.width, right.width)
+        left = self._shifted(left, width - left.width)
+        right = self._shifted(right, width - right.width)
+        if isinstance(node, And):
+            return self._both(left, right, width)
+        return _inverse(self._both(_inverse(left), _inverse(right), width))
+
+    def _shifted(self, part: _Positions, distance: int) -> _Positions:
+        if not distance:
+            return part
+        places = self.dialect.full_text_shift(part.places, distance)
+        return dataclasses.replace(part, places=places)
+
+    def _both(self, left: _Positions, right: _Positions, width: int) -> _Positions:
+        dialect = self.dialect
+        if left.inverted and right.inverted:
+            union = dialect.full_text_union(left.places, right.places)
+            return _Positions(union, width, inverted=True)
+        if left.inverted:
+            left, right = right, left
+        if right.inverted:
+            places = dialect.full_text_difference(left.places, right.places)
+        else:
+            places = dialect.full_text_intersection(left.places, right.places)
+        return _Positions(places, width)
+
+
+def _has_negation(node: Node) -> bool:
+    if isinstance(node, Word):
+        return False
+    if isinstance(node, Not):
+        return True
+    return _has_negation(node.left) or _has_negation(node.right)
+
+
+def words_of(node: Node) -> Iterator[Word]:
+    if isinstance(node, Word):
+        yield node
+    elif isinstance(node, Not):
+        yield from words_of(node.operand)
+    else:
+        yield from itertools.chain(words_of(node.left), words_of(node.right))
+
+
+def _required(node: Node) -> Iterator[Word]:
+    """Words without which the node cannot hold."""
+    if isinstance(node, Word):
+        yield node
+    elif isinstance(node, And | Phrase):
+        yield from itertools.chain(_required(node.left), _required(node.right))
+
+
+def _inverse(part: _Positions) -> _Positions:
+    return dataclasses.replace(part, inverted=not part.inverted)
+
+
+def _may_share_stem(stop_word: str, word: Word) -> bool:
+    """Whether a stop word may have the word's stem: as `does` has that of `doe`, `being` of `be`.
+
+    English stems are words less at most four letters at the end.
+    """
+    shared = 1 if word.prefix else max(1, len(stop_word) - 4)
+    return stop_word[:shared] == word.text[:shared]

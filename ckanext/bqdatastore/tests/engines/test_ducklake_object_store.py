@@ -1,6 +1,8 @@
 """Data files in an object store, which here is moto: S3's requests and replies on this machine.
 
-What it does not show: TLS, real credentials and their refusal, and how long a real store takes.
+Google's store takes the same requests where the key is an HMAC key, so `gs://` runs against it too.
+What it does not show: TLS, Google's own answers, real credentials and their refusal, and how long a
+real store takes.
 DuckDB's lock leaves `CREATE SECRET` open; the guard, which takes nothing but a query, does not.
 """
 
@@ -45,9 +47,15 @@ def moto_endpoint() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(params=["s3", "gs"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def engine(moto_endpoint: str, tmp_path: Path) -> Iterator[Engine]:
-    url = f"ducklake:sqlite:///{tmp_path}/catalog.sqlite?data_path=s3://lake/{tmp_path.name}"
+def engine(scheme: str, moto_endpoint: str, tmp_path: Path) -> Iterator[Engine]:
+    data_path = f"{scheme}://lake/{tmp_path.name}"
+    url = f"ducklake:sqlite:///{tmp_path}/catalog.sqlite?data_path={data_path}"
     options = {
         "ducklake.s3_access_key_id": "key",
         "ducklake.s3_secret_access_key": "hidden secret",
@@ -77,17 +85,17 @@ def test_writes_and_reads(engine: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT * FROM read_text('s3://other/secret.txt')",
-        "COPY (SELECT 1) TO 's3://other/stolen.csv'",
+        "SELECT * FROM read_text('{scheme}://other/secret.txt')",
+        "COPY (SELECT 1) TO '{scheme}://other/stolen.csv'",
         "SELECT * FROM read_text('{endpoint}/other/secret.txt')",
         "SELECT * FROM read_text('/etc/passwd')",
     ],
 )
 def test_the_reading_side_reaches_no_other_place(
-    engine: DuckLakeEngine, sql: str, moto_endpoint: str
+    engine: DuckLakeEngine, sql: str, scheme: str, moto_endpoint: str
 ) -> None:
     with engine._connections.reader() as cursor, pytest.raises(duckdb.Error):
-        cursor.execute(sql.format(endpoint=moto_endpoint)).fetchall()
+        cursor.execute(sql.format(scheme=scheme, endpoint=moto_endpoint)).fetchall()
 
 
 def test_the_secret_does_not_show(engine: DuckLakeEngine) -> None:

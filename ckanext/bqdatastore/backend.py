@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ckantoolkit as tk
-import pyarrow as pa
 from ckan.exceptions import CkanConfigurationException
 from ckanext.datastore import helpers
 from ckanext.datastore.backend import DatastoreBackend
 
-from . import config, definition, results, search_request
-from .callers import name_of_caller, whether_gone
+from . import config, definition, search_request, sql_request
 from .engines.base import Engine
 from .errors import as_ckan
 from .model.errors import (
     EngineUnavailable,
     InvalidRequest,
     Misconfigured,
-    NotPermitted,
     QueryFailed,
     TableNotFound,
-    Unsupported,
 )
-from .model.query import Query
 from .model.table import ID, Table
 from .model.types import native_type
 from .model.write import Deletion, Rows, TableChange, Write, WriteMode, WriteResult
-from .query import guard
-from .query.fulltext import vectors
 from .records import formats
 from .records.batches import rows_to_write
-from .site import close_engine, engine_of_site, place_for_query, trigger_database, turn
+from .site import close_engine, engine_of_site, trigger_database, turn
 from .triggers.writes import rows_through_triggers, run_triggers
 
 
@@ -189,44 +180,7 @@ class AnalyticsBackend(DatastoreBackend):
 
     def search_sql(self, context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
         with as_ckan():
-            engine = self.engine
-            sql = data_dict.get("sql")
-            if not isinstance(sql, str):
-                raise InvalidRequest("sql", "Must be a text" if sql else "Missing value")
-            parsed = guard.parse(sql)
-            tables: dict[str, Table] = {}
-            real_names = []
-            for name in parsed.tables:
-                real = engine.resolve(name)
-                real_names.append(real or name)
-                known = engine.describe(real) if real else None
-                if known is not None:
-                    tables[name] = known
-            # Whether a table is hidden or absent must not show: both are refused here alike.
-            try:
-                context["check_access"](real_names)
-            except tk.ObjectNotFound:
-                raise NotPermitted("Not authorized to read resource.") from None
-            limit = config.rows_max()
-            described = {known.name: known for known in tables.values()}
-            bound = guard.bind(
-                parsed,
-                tables,
-                engine.allowed_functions,
-                limit + 1,
-                lambda name: _most_rows(engine, described[name]),
-            )
-            query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
-            seconds = search_request.seconds_allowed(context)
-            with place_for_query(name_of_caller(context)):
-                rows = results.read(engine, query, real_names, seconds, whether_gone())
-        if rows.num_rows > limit:
-            data_dict["records_truncated"] = True
-            rows = rows.slice(0, limit)
-        fields = [(field.id, field.type) for field in bound.fields]
-        rows = _with_vectors(engine, rows, fields)
-        data_dict["records"] = formats.python_records(rows, fields)
-        data_dict["fields"] = [{"id": name, "type": type} for name, type in fields]
+            sql_request.answer(self.engine, context, data_dict)
         return _shown_as_json(data_dict)
 
     # Describing
@@ -304,32 +258,6 @@ class AnalyticsBackend(DatastoreBackend):
 def _python_rows(rows: Any, written: Table) -> list[dict[str, Any]]:
     types = {**written.types, ID: "int8"}
     return formats.python_records(rows, [(name, types[name]) for name in rows.column_names])
-
-
-def _most_rows(engine: Engine, known: Table) -> float:
-    """How many rows a table has at most: every row has a number, and no number is given twice."""
-    try:
-        return engine.next_id(known) - 1
-    except Unsupported:
-        return math.inf
-
-
-def _with_vectors(engine: Engine, rows: pa.Table, fields: Sequence[tuple[str, str]]) -> pa.Table:
-    """The rows with the documents of `_full_text` columns as PostgreSQL shows vectors."""
-
-    dialect: Any = engine.dialect
-
-    def stems(words: Sequence[str]) -> dict[str, str]:
-        query = vectors.stems_query(words, dialect)
-        found = engine.query(query).read_all()
-        return dict(zip(*(each.to_pylist() for each in found.columns), strict=True))
-
-    for position, (_, type) in enumerate(fields):
-        if type == "tsvector":
-            texts = vectors.vectors(rows.column(position).to_pylist(), stems)
-            name = rows.column_names[position]
-            rows = rows.set_column(position, name, pa.array(texts, pa.string()))
-    return rows
 
 
 def _shown_as_json(data_dict: dict[str, Any]) -> dict[str, Any]:

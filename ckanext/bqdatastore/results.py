@@ -1,25 +1,30 @@
-"""Answers to statements, kept in this process until a table they read changes. Off by default.
+"""Finished bodies of answers, kept in this process until a table they read changes. Off by default.
 
-An answer is found by its statement, the values in it and the version of the tables that the engine
-tells, so a write makes it stale by itself. Who may see it is decided before anybody looks here.
+What is kept is the end of the work: the text of the records as the response has it. It is found by
+the statement, the values in it, its form and the version of the tables that the engine tells, so a
+write makes it stale by itself, and a write to another table does not. Who may see it is decided
+before anybody looks here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import flask
-import pyarrow as pa
 
 from . import config
 from .cache import Cache, Key, MemoryStore
-from .engines.base import Abandoned, Engine
+from .engines.base import Engine
 from .model.query import Query
 from .query.repeatable import is_repeatable
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HEADER = "X-Datastore-Cache"
 
@@ -27,47 +32,54 @@ _kept: dict[int, Cache] = {}
 _lock = threading.Lock()
 
 
-def read(
-    engine: Engine,
-    query: Query,
-    tables: Sequence[str],
-    timeout: float | None,
-    abandoned: Abandoned | None = None,
-) -> pa.Table:
-    """The answer to a query, of now or from the cache.
+@dataclasses.dataclass(frozen=True)
+class Form(Generic[T]):
+    """What is made of the answer to a statement, and how that is kept.
+
+    :param name: tells it from other forms of the same answer
+    :param to_bytes: the body as it is kept; `from_bytes` gives the same body again
+    """
+
+    name: str
+    to_bytes: Callable[[T], bytes]
+    from_bytes: Callable[[bytes], T]
+
+
+def body(
+    engine: Engine, query: Query, tables: Sequence[str], form: Form[T], make: Callable[[], T]
+) -> T:
+    """The body that a query comes to: the one that is kept, or what `make` gives.
 
     :param tables: names of all tables that the query reads
-    :param timeout: seconds, if other than the setting
-    :param abandoned: tells that nobody waits for the answer any more
-    :raises QueryTimeout, QueryFailed, TableNotFound:
     """
     ttl = config.cache_results_ttl()
-    key = _key(engine, query, tables) if ttl else None
+    key = _key(engine, query, tables, form.name) if ttl else None
     if key is None:
-        return engine.query(query, timeout, abandoned).read_all()
+        return make()
     cache = _cache()
     kept = cache.get(key)
     if kept is not None:
-        _tell(tables, "hit")
-        return pa.ipc.open_stream(pa.py_buffer(kept)).read_all()
+        _tell("hit")
+        log.info("Answered from the result cache: %s of %s", form.name, ", ".join(tables))
+        return form.from_bytes(kept)
     stamp = cache.stamp(())
-    rows = engine.query(query, timeout, abandoned).read_all()
-    _tell(tables, "miss")
+    made = make()
+    _tell("miss")
     if stamp is not None:
-        cache.set(key, _as_bytes(rows), stamp, ttl)
-    return rows
+        cache.set(key, form.to_bytes(made), stamp, ttl)
+    return made
 
 
-def _key(engine: Engine, query: Query, tables: Sequence[str]) -> Key | None:
-    """What tells the answer from all others; None if it is not to be kept."""
-    version = engine.version(tables)
-    if version is None:
-        return None
+def _key(engine: Engine, query: Query, tables: Sequence[str], form: str) -> Key | None:
+    """What tells the body from all others; None if it is not to be kept."""
     statement = query.tree.sql(dialect=engine.dialect.name)
     if not is_repeatable(statement, query.parameters):
         return None
+    version = engine.version(tables)
+    if version is None:
+        return None
     values = (f"{name} {each.type} {each.value!r}" for name, each in query.parameters.items())
-    return (engine.settings.write_url, version, statement, *values)
+    return (engine.settings.write_url, version, form, statement, *values)
 
 
 def _cache() -> Cache:
@@ -80,17 +92,8 @@ def _cache() -> Cache:
         return _kept[size]
 
 
-def _as_bytes(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as stream:
-        stream.write_table(rows)
-    return bytes(sink.getvalue())
-
-
-def _tell(tables: Sequence[str], found: str) -> None:
-    """In the log, and in the response's header: `hit` if nothing was asked of the engine."""
-    if found == "hit":
-        log.info("Answered from the result cache: %s", ", ".join(tables))
+def _tell(found: str) -> None:
+    """In the response's header: `hit` if nothing was asked of the engine."""
     if not flask.has_request_context():
         return
     if "bqdatastore_cache" not in flask.g:

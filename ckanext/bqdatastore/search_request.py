@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+import pyarrow as pa
 from ckan import plugins
 from ckan.lib.lazyjson import LazyJSONObject
 from ckanext.datastore import helpers, interfaces
@@ -46,25 +48,28 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     request = _search(engine, context, data_dict, types, fields, source)
     keyset = request.keyset if data_dict.get("include_next_page") else None
     timeout, abandoned = seconds_allowed(context), whether_gone()
-    page = search.page(request, engine.dialect, bool(keyset))
-    rows = results.read(engine, page, [name], timeout, abandoned)
-    last_id = None
-    if keyset and rows.num_rows:
-        ids = rows.column(rows.num_columns - 1)
-        last_id = ids[rows.num_rows - 1].as_py()
-    data_dict["records"] = _formatted(rows, request, bool(keyset), "api_version" in context)
+    query = search.page(request, engine.dialect, bool(keyset))
+
+    def make_page() -> _Page:
+        rows = engine.query(query, timeout, abandoned).read_all()
+        return _page(rows, request, bool(keyset))
+
+    def count() -> int:
+        if known is not None and not request.conditions and not request.distinct:
+            return engine.row_count(known)
+        found = engine.query(search.total(request), timeout, abandoned).read_all()
+        return int(found.column(0)[0].as_py())
+
+    page = results.body(engine, query, [name], _page_form(request), make_page)
+    data_dict["records"] = _records(page, request, "api_version" in context)
     data_dict["fields"] = [
         {"id": each, "type": types[each], **({"info": info[each]} if each in info else {})}
         for each in (fields if fields is not None else types)
     ]
     if data_dict.get("include_total"):
-        if known is not None and not request.conditions and not request.distinct:
-            data_dict["total"] = engine.row_count(known)
-        else:
-            found = results.read(engine, search.total(request), [name], timeout, abandoned)
-            data_dict["total"] = found.column(0)[0].as_py()
-    if last_id is not None:
-        data_dict["next_page"] = {ID: {keyset: last_id}}
+        data_dict["total"] = results.body(engine, search.total(request), [name], _TOTAL, count)
+    if page.last_id is not None:
+        data_dict["next_page"] = {ID: {keyset: page.last_id}}
 
 
 def deletion_predicate(context: Any, data_dict: dict[str, Any], known: Table) -> Query | None:
@@ -286,14 +291,45 @@ def _order(sort: Any, types: Mapping[str, str], ranks: Mapping[str, Any]) -> lis
     return order
 
 
-def _formatted(rows: Any, request: search.Search, with_id: bool, lazy: bool) -> Any:
+class _Page(msgspec.Struct, array_like=True):
+    """A page as the response has it.
+
+    :param records: the text of all records, in the form that was asked for
+    :param last_id: of the last record, where the next page goes on from it
+    """
+
+    records: str
+    last_id: int | None
+
+
+_TOTAL = results.Form("total", msgspec.msgpack.encode, msgspec.msgpack.Decoder(int).decode)
+_unpack_page = msgspec.msgpack.Decoder(_Page).decode
+
+
+def _page_form(request: search.Search) -> results.Form[_Page]:
+    return results.Form(request.records_format, msgspec.msgpack.encode, _unpack_page)
+
+
+def _page(rows: pa.Table, request: search.Search, with_id: bool) -> _Page:
+    """
+    :param with_id: whether the last column is each record's `_id`
+    """
+    last_id = None
+    if with_id and rows.num_rows:
+        last_id = rows.column(rows.num_columns - 1)[rows.num_rows - 1].as_py()
+    if request.records_format not in ("csv", "tsv"):
+        return _Page(formats.json_list([rows.column(0)]), last_id)
+    columns = rows.columns[:-1] if with_id else rows.columns
+    delimiter = "," if request.records_format == "csv" else "\t"
+    types = [type for _, _, type in request.columns]
+    text = formats.delimited([each.combine_chunks() for each in columns], types, delimiter)
+    return _Page(text, last_id)
+
+
+def _records(page: _Page, request: search.Search, lazy: bool) -> Any:
     if request.records_format in ("csv", "tsv"):
-        columns = rows.columns[:-1] if with_id else rows.columns
-        delimiter = "," if request.records_format == "csv" else "\t"
-        types = [type for _, _, type in request.columns]
-        return formats.delimited([each.combine_chunks() for each in columns], types, delimiter)
-    if not rows.num_rows:
+        return page.records
+    if page.records == "[]":
         return []
-    text = formats.json_list([rows.column(0)])
     # The API's view writes the text as it is; everybody else wants values.
-    return LazyJSONObject(text) if lazy else formats.parse_json(text)
+    return LazyJSONObject(page.records) if lazy else formats.parse_json(page.records)

@@ -166,8 +166,9 @@ class Engine(abc.ABC):
     def version(self, tables: Sequence[str]) -> str | None:
         """A text that is another after every change to the rows or fields of one of the tables.
 
-        Cheap, and read before a query it tells which state the query sees at least. None: the
-        engine cannot tell, and answers of it are not kept.
+        It is compared in this process alone. Writes to other tables leave it as it is. Read before
+        a query it tells which state the query sees at least; it costs no query itself. None: the
+        engine cannot tell of one of the tables, and what is made from it is not kept.
         """
         return None
 

@@ -99,6 +99,12 @@ class BigQueryEngine(Engine):
         found = self._read.find(name)
         return (found.alias_of or name) if found else None
 
+    def version(self, tables: Sequence[str]) -> str | None:
+        found = [self._read.find(name) for name in tables]
+        versions = [each.entry.version for each in found if each and each.entry]
+        # Of what is no table, as the list of all of them, BigQuery tells nothing.
+        return "; ".join(versions) if len(versions) == len(tables) else None
+
     def statistics(self, table: Table) -> TableStatistics:
         entry = self._entry(table.name, self._read)
         return TableStatistics(self._read.row_count(table.name), entry.byte_count, 0, 0)

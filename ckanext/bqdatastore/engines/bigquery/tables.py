@@ -51,6 +51,7 @@ class Entry:
     :param types: stored names of numeric columns to their types (`NUMERIC(12, 3)`)
     :param next_id: the first `_id` that was never given out
     :param physical: names of all columns, also of those that no field has
+    :param version: another after every change, to the rows as well
     """
 
     table: Table
@@ -59,6 +60,7 @@ class Entry:
     next_id: int
     physical: tuple[str, ...]
     byte_count: int
+    version: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,8 +313,15 @@ def _found(name: str, found: bigquery.Table) -> Found | None:
             int(found.labels.get(_NEXT_ID, 1)),
             tuple(field.name for field in found.schema),
             int(found.num_bytes or 0),
+            _version(found),
         )
     )
+
+
+def _version(found: bigquery.Table) -> str:
+    """What BigQuery calls the table's state, and when it was last modified: the creation tells a
+    table from an older one of the same name."""
+    return " ".join(str(each) for each in (found.created, found.modified, found.etag))
 
 
 def numeric_types(table: Table, columns: Mapping[str, str]) -> dict[str, str]:

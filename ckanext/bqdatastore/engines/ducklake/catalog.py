@@ -8,7 +8,7 @@ JSON text of its comment. An alias is a view whose comment names its table.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ import sqlglot.expressions as sge
 from ...model.table import ID, Field, Table, TableStatistics
 from .connection import METADATA, Connections
 from .plain_files import PlainFiles, find_plain_files
+from .table_versions import ANYTHING, TableVersions
 
 FORMAT = 1
 """Version of the JSON in a table's comment."""
@@ -130,6 +131,7 @@ class Catalog:
         # A version and what was found at it, replaced as one: threads need no lock.
         self._known: tuple[int, dict[str, Entry | None]] = (-1, {})
         self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
+        self._versions = TableVersions()
         self._newest = self._rendered(
             sge.select("snapshot_id", "schema_version")
             .from_(self._relation("ducklake_snapshot"))
@@ -154,6 +156,29 @@ class Catalog:
     def newest(self) -> Newest:
         """The newest snapshot, asked for each time: it is how changes of others are seen."""
         return Newest(*self._ask(self._newest)[0])
+
+    def version(self, names: Sequence[str]) -> str:
+        """A text that is another after every change to one of the tables, in this process."""
+        versions = self._versions
+        newest = self.newest()
+        if newest.snapshot != versions.snapshot:
+            versions = self._versions = versions.at(newest.snapshot, self._changes)
+        numbers = []
+        for name in names:
+            entry = self.entry(name, newest)
+            # What is no table, as the list of all of them, changes with any of them.
+            table_id = entry.table_id if entry is not None and entry.table else ANYTHING
+            numbers.append(f"{table_id}:{versions.number(table_id)}")
+        return ",".join(numbers)
+
+    def _changes(self, after: int, until: int) -> list[str | None]:
+        snapshot = sge.column("snapshot_id")
+        rows = self._read(
+            sge.select("changes_made")
+            .from_(self._relation("ducklake_snapshot_changes"))
+            .where(snapshot > sge.convert(after), snapshot.copy() <= sge.convert(until))
+        )
+        return [text for (text,) in rows]
 
     def plain_files(self, entry: Entry, newest: Newest) -> PlainFiles | None:
         """The files that are all there is of a table at that snapshot, or None."""

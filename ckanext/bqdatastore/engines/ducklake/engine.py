@@ -140,7 +140,7 @@ class DuckLakeEngine(Engine):
         return (entry.alias_of or entry.name) if entry else None
 
     def version(self, tables: Sequence[str]) -> str:
-        return str(self._catalog.newest().snapshot)
+        return self._catalog.version(tables)
 
     def statistics(self, table: Table) -> TableStatistics:
         entry = self._entry(table.name)

@@ -1,0 +1,145 @@
+"""A request of SQL: whose tables it reads, and the answer.
+
+CKAN's dicts in, the guard's tree to the engine, Python values or their JSON text out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, TypedDict
+
+import ckantoolkit as tk
+import msgspec
+import pyarrow as pa
+from ckan.lib.lazyjson import LazyJSONObject
+
+from . import config, results
+from .callers import name_of_caller, whether_gone
+from .engines.base import Engine
+from .model.errors import InvalidRequest, NotPermitted, Unsupported
+from .model.query import Query
+from .model.table import Table
+from .query import guard
+from .query.fulltext import vectors
+from .records import formats
+from .search_request import seconds_allowed
+from .site import place_for_query
+
+
+def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
+    """Run the request's `sql`, and put `records` and `fields` into its dict.
+
+    :raises InvalidRequest, NotPermitted, QueryTimeout, QueryCancelled, QueryFailed, TooManyQueries:
+    """
+    sql = data_dict.get("sql")
+    if not isinstance(sql, str):
+        raise InvalidRequest("sql", "Must be a text" if sql else "Missing value")
+    parsed = guard.parse(sql)
+    tables: dict[str, Table] = {}
+    real_names = []
+    for name in parsed.tables:
+        real = engine.resolve(name)
+        real_names.append(real or name)
+        known = engine.describe(real) if real else None
+        if known is not None:
+            tables[name] = known
+    # Whether a table is hidden or absent must not show: both are refused here alike.
+    try:
+        context["check_access"](real_names)
+    except tk.ObjectNotFound:
+        raise NotPermitted("Not authorized to read resource.") from None
+    limit = config.rows_max()
+    described = {known.name: known for known in tables.values()}
+    bound = guard.bind(
+        parsed,
+        tables,
+        engine.allowed_functions,
+        limit + 1,
+        lambda name: _most_rows(engine, described[name]),
+    )
+    query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
+    fields = [(field.id, field.type) for field in bound.fields]
+
+    def make() -> _Answer:
+        with place_for_query(name_of_caller(context)):
+            rows = engine.query(query, seconds_allowed(context), whether_gone()).read_all()
+        shown = _with_vectors(engine, rows.slice(0, limit), fields)
+        return _Answer(formats.python_records(shown, fields), rows.num_rows > limit)
+
+    form = _form(fields, lazy="api_version" in context)
+    found = results.body(engine, query, real_names, form, make)
+    if found.truncated:
+        data_dict["records_truncated"] = True
+    data_dict["records"] = found.records
+    data_dict["fields"] = [{"id": name, "type": type} for name, type in fields]
+
+
+class _Answer(msgspec.Struct):
+    """
+    :param records: a list of dictionaries, or their text
+    :param truncated: whether there are more than the site shows
+    """
+
+    records: Any
+    truncated: bool
+
+
+_to_msgpack = msgspec.msgpack.encode
+_from_msgpack = msgspec.msgpack.Decoder(tuple[str, bool]).decode
+_to_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _form(fields: Sequence[tuple[str, str]], lazy: bool) -> results.Form[_Answer]:
+    """Records are kept as JSON.
+
+    :param lazy: whether the API's view writes the text as it is; everybody else wants values
+    """
+
+    def to_bytes(made: _Answer) -> bytes:
+        return _to_msgpack((_to_json(made.records).decode(), made.truncated))
+
+    def from_bytes(kept: bytes) -> _Answer:
+        text, truncated = _from_msgpack(kept)
+        if text == "[]":
+            return _Answer([], truncated)
+        return _Answer(LazyJSONObject(text) if lazy else _values(text, fields), truncated)
+
+    return results.Form("SQL", to_bytes, from_bytes)
+
+
+def _values(text: str, fields: Sequence[tuple[str, str]]) -> Any:
+    """Records from JSON, with the exact numbers that were made into it."""
+    kinds: dict[str, Any] = {
+        "numeric": Decimal | None,
+        "_numeric": list[Decimal | None] | None,
+    }
+    # Not a class: names of columns may be any text.
+    record = TypedDict("record", {name: kinds.get(type, Any) for name, type in fields})  # type: ignore[misc]
+    return msgspec.json.decode(text, type=list[record])
+
+
+def _most_rows(engine: Engine, known: Table) -> float:
+    """How many rows a table has at most: every row has a number, and no number is given twice."""
+    try:
+        return engine.next_id(known) - 1
+    except Unsupported:
+        return math.inf
+
+
+def _with_vectors(engine: Engine, rows: pa.Table, fields: Sequence[tuple[str, str]]) -> pa.Table:
+    """The rows with the documents of `_full_text` columns as PostgreSQL shows vectors."""
+    dialect: Any = engine.dialect
+
+    def stems(words: Sequence[str]) -> dict[str, str]:
+        query = vectors.stems_query(words, dialect)
+        found = engine.query(query).read_all()
+        return dict(zip(*(each.to_pylist() for each in found.columns), strict=True))
+
+    for position, (_, type) in enumerate(fields):
+        if type == "tsvector":
+            texts = vectors.vectors(rows.column(position).to_pylist(), stems)
+            name = rows.column_names[position]
+            rows = rows.set_column(position, name, pa.array(texts, pa.string()))
+    return rows

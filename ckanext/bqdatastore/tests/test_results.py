@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import ckantoolkit as tk
 import pytest
+import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
 
 from ckanext.bqdatastore import config
+from ckanext.bqdatastore.engines import registry
 from ckanext.bqdatastore.model.query import Parameter
 from ckanext.bqdatastore.query.repeatable import is_repeatable
+from ckanext.bqdatastore.site import engine_of_site, place_for_query
 
 from .permissions import new_user, private, run
 
@@ -42,6 +48,7 @@ RECORDS = [
 class Site:
     app: Any
     resource: str
+    user: str
     token: str
     strangers_token: str
 
@@ -88,7 +95,7 @@ def site(app: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
         records=RECORDS,
     )
     token = factories.APIToken(user=here.user)["token"]
-    return Site(app, here.resource, token, factories.APIToken(user=new_user())["token"])
+    return Site(app, here.resource, here.user, token, factories.APIToken(user=new_user())["token"])
 
 
 SEARCHES: list[dict[str, Any]] = [
@@ -148,6 +155,179 @@ def test_a_write_makes_it_stale(site: Site) -> None:
     assert "more" in site.search()[2]["records"][0]
 
 
+def test_a_write_to_another_table_leaves_it(site: Site) -> None:
+    other = private()
+    run("datastore_create", resource_id=other.resource, force=True, fields=FIELDS, records=RECORDS)
+    count = "SELECT count(*) AS c FROM {t}"
+    assert [site.search()[1], site.sql(count)[1]] == ["miss", "miss"]
+    for action, data in (
+        ("datastore_upsert", {"method": "insert", "records": [{"n": 50}]}),
+        ("datastore_records_delete", {"filters": {"n": 50}}),
+        ("datastore_create", {"fields": [*FIELDS, {"id": "more", "type": "text"}]}),
+        ("datastore_delete", {}),
+    ):
+        run(action, resource_id=other.resource, force=True, **data)
+        assert [site.search()[1], site.sql(count)[1]] == ["hit", "hit"], action
+
+
+def test_sql_over_two_tables_is_stale_after_a_write_to_either(site: Site) -> None:
+    other = private()
+    run("datastore_create", resource_id=other.resource, force=True, fields=FIELDS, records=RECORDS)
+    run("organization_member_create", id=other.organization, username=site.user, role="member")
+    text = f'SELECT count(*) AS c FROM {{t}} a, "{other.resource}" b WHERE a.n = b.n'
+    assert [site.sql(text)[1] for _ in range(2)] == ["miss", "hit"]
+    for written in (site.resource, other.resource):
+        run(
+            "datastore_upsert",
+            resource_id=written,
+            force=True,
+            method="insert",
+            records=[{"n": 100}],
+        )
+        assert [site.sql(text)[1] for _ in range(2)] == ["miss", "hit"]
+    assert site.sql(text)[2]["records"] == [{"c": 21}]
+
+
+# What callers in the process are given
+
+
+MIXED_FIELDS = [
+    {"id": "exact", "type": "numeric"},
+    {"id": "many", "type": "_numeric"},
+    {"id": "real", "type": "float8"},
+    {"id": "big", "type": "int8"},
+    {"id": "more", "type": "json"},
+    {"id": "at", "type": "timestamp"},
+    {"id": "yes", "type": "bool"},
+    {"id": "näme", "type": "text"},
+]
+MIXED = [
+    {
+        "exact": "12345678901234567890.12345678901",
+        "many": ["0.1", None, "5"],
+        "real": 0.1,
+        "big": 2**62 + 1,
+        "more": {"a": [1, 2.5, None]},
+        "at": "2026-01-01T10:00:00.123",
+        "yes": True,
+        "näme": 'é "quoted" \u2028',
+    },
+    {"exact": "5", "real": "NaN"},
+    {},
+]
+
+
+@pytest.fixture
+def mixed(site: Site) -> str:
+    here = private()
+    run("datastore_create", resource_id=here.resource, force=True, fields=MIXED_FIELDS)
+    run(
+        "datastore_upsert",
+        resource_id=here.resource,
+        force=True,
+        method="insert",
+        records=MIXED,
+    )
+    return here.resource
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the engine is asked."""
+    queries: list[Any] = []
+    engine = engine_of_site()
+    query = engine.query
+
+    def noting(*args: Any, **options: Any) -> Any:
+        queries.append(args)
+        return query(*args, **options)
+
+    monkeypatch.setattr(engine, "query", noting)
+    return queries
+
+
+def typed(value: Any) -> Any:
+    """The value with its type, and that of all in it."""
+    if isinstance(value, dict):
+        return {name: typed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [typed(each) for each in value]
+    return type(value), str(value)
+
+
+@pytest.mark.parametrize("format", ["objects", "lists", "csv", "tsv"])
+def test_a_search_in_the_process_is_given_the_same_values(
+    mixed: str, asked: list[Any], format: str
+) -> None:
+    first = run("datastore_search", resource_id=mixed, records_format=format)
+    assert asked
+    asked.clear()
+    second = run("datastore_search", resource_id=mixed, records_format=format)
+    assert asked == []
+    assert typed(second) == typed(first)
+
+
+def test_sql_in_the_process_is_given_the_same_values(
+    mixed: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = f'SELECT *, exact AS "exact 2", 1.50 AS "two", "näme" AS two FROM "{mixed}" ORDER BY _id'
+    first = run("datastore_search_sql", sql=sql)
+    assert isinstance(first["records"][0]["exact"], Decimal)
+    asked.clear()
+    second = run("datastore_search_sql", sql=sql)
+    assert asked == []
+    assert typed(second) == typed(first)
+    monkeypatch.setitem(tk.config, TTL, 0.0)
+    assert typed(run("datastore_search_sql", sql=sql)) == typed(first)
+
+
+def test_over_http_the_body_is_the_same_with_and_without_it(
+    site: Site, mixed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sysadmin = factories.SysadminWithToken()["token"]
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("datastore_search", {"resource_id": mixed}),
+        ("datastore_search", {"resource_id": mixed, "records_format": "lists", "limit": 0}),
+        ("datastore_search_sql", {"sql": f'SELECT * FROM "{mixed}" ORDER BY _id'}),
+        ("datastore_search_sql", {"sql": f'SELECT * FROM "{mixed}" WHERE _id < 0'}),
+    ]
+    for action, data in requests:
+        answers = [site.call(action, sysadmin, **data) for _ in range(2)]
+        assert [header for _, header, _ in answers] == ["miss", "hit"]
+        with monkeypatch.context() as off:
+            off.setitem(tk.config, TTL, 0.0)
+            answers.append(site.call(action, sysadmin, **data))
+        assert typed(answers[0][2]) == typed(answers[1][2]) == typed(answers[2][2])
+
+
+def test_rows_that_the_site_does_not_show_are_told_of(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tk.config, "ckan.datastore.search.rows_max", 7)
+    for header in ("miss", "hit"):
+        _, said, result = site.sql("SELECT n FROM {t} ORDER BY n")
+        assert (said, len(result["records"]), result["records_truncated"]) == (header, 7, True)
+
+
+@pytest.mark.ckan_config("ckanext.bqdatastore.sql_queries_per_user", "1")
+def test_an_answer_that_is_kept_takes_no_place_among_queries(site: Site) -> None:
+    text = "SELECT count(*) FROM {t}"
+    assert site.sql(text)[0] == 200
+    with place_for_query(f"user {site.user}"):
+        assert site.sql(text)[:2] == (200, "hit")
+        assert site.sql("SELECT max(n) FROM {t}")[0] == 409
+
+
+def test_forms_of_one_statement_do_not_meet(site: Site) -> None:
+    """CSV and TSV are of one statement."""
+    found = {
+        format: site.search(records_format=format)[1:]
+        for format in ("objects", "lists", "csv", "tsv")
+    }
+    assert [header for header, _ in found.values()] == ["miss"] * 4
+    assert found["csv"][1]["records"] == found["tsv"][1]["records"].replace("\t", ",")
+
+
 def test_who_may_not_see_it_is_not_given_it(site: Site) -> None:
     site.search()
     assert site.search()[1] == "hit"
@@ -193,6 +373,22 @@ def test_it_is_off_unless_a_setting_says_otherwise(
     assert [site.search()[:2] for _ in range(2)] == [(200, "")] * 2
 
 
+def test_no_function_that_postgresql_calls_volatile_is_kept() -> None:
+    """Of those that queries may call, on either engine."""
+    database = sa.create_engine(os.environ["DEVSTACK_STOCK_WRITE_URL"])
+    with database.connect() as connection:
+        found = connection.execute(sa.text("SELECT proname FROM pg_proc WHERE provolatile = 'v'"))
+        volatile = {name for (name,) in found}
+    database.dispose()
+    lists = [
+        (Path(registry.__file__).parent / each / "allowed_functions.txt").read_text().split()
+        for each in ("ducklake", "bigquery")
+    ]
+    allowed = volatile & {name for names in lists for name in names}
+    assert allowed
+    assert {name for name in allowed if is_repeatable(f"SELECT {name}(x) FROM t", {})} == set()
+
+
 def test_what_is_too_big_is_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tk.config, SIZE, 1)
     big = [{"n": 1000 + n, "name": "x" * 1000} for n in range(2000)]
@@ -203,7 +399,7 @@ def test_what_is_too_big_is_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_log_tells_of_a_hit(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    told = f"Answered from the result cache: {site.resource}"
+    told = f"Answered from the result cache: objects of {site.resource}"
     with caplog.at_level(logging.INFO, "ckanext.bqdatastore.results"):
         site.search()
         assert told not in caplog.messages

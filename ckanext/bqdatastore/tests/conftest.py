@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from werkzeug.serving import make_server
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +28,15 @@ def clean_tables(clean_db: None, clean_index: None) -> None:
     if engine is not None:
         for name in engine.tables():
             engine.drop(name)
+
+
+@pytest.fixture
+def address(app: Any) -> Iterator[tuple[str, int]]:
+    """Where CKAN is served by the server of `ckan run`."""
+    server = make_server("localhost", 0, app.flask_app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield "localhost", server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()

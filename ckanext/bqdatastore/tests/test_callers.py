@@ -14,7 +14,6 @@ import ckantoolkit as tk
 import pytest
 import sqlalchemy as sa
 from ckan.tests import factories
-from werkzeug.serving import make_server
 
 from ckanext.bqdatastore import backend, callers, config
 from ckanext.bqdatastore.locking import QueryPlaces
@@ -48,18 +47,6 @@ def request(sql: str) -> bytes:
         b"POST /api/action/datastore_search_sql HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     )
-
-
-@pytest.fixture
-def address(app: Any) -> Iterator[tuple[str, int]]:
-    """Where CKAN is served by the server of `ckan run`."""
-    server = make_server("localhost", 0, app.flask_app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield "localhost", server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 class Queries:

@@ -3,7 +3,8 @@
 `python -m benchmarks.inside INI`
 
 It reads one command a line and answers each by a line, both JSON: `load` a file as a loader would,
-`size` of a table, `limit`: how long raw DuckDB takes for the statements that requests come to.
+`size` of a table, `permission`: how long a caller's permission to search takes, `limit`: how long
+raw DuckDB takes for the statements that requests come to.
 """
 
 from __future__ import annotations
@@ -131,6 +132,23 @@ def _our_size(resource: str) -> int:
     return int(meta["size"]) + int(meta["idx_size"])
 
 
+def _permission(resource: str, user: str) -> float:
+    """Seconds that `datastore_search` spends on a user's permission, who has been identified."""
+    import ckantoolkit as tk
+    from ckan import model
+    from ckan.common import login_user
+
+    model.Session.remove()
+    identified = model.User.get(user)
+    login_user(identified)
+    context = {"user": user, "auth_user_obj": identified, "api_version": 3}
+    start = time.perf_counter()
+    tk.check_access("datastore_search", context, {"resource_id": resource})
+    seconds = time.perf_counter() - start
+    model.Session.remove()
+    return seconds
+
+
 def _limit(
     resource: str, requests: Sequence[tuple[str, str, dict[str, Any]]], seconds: float
 ) -> dict[str, dict[str, list[float]]]:
@@ -231,6 +249,7 @@ def main(ini: str) -> None:
         "our_load": _our_load,
         "stock_size": _stock_size,
         "our_size": _our_size,
+        "permission": _permission,
         "limit": _limit,
     }
     answers = sys.stdout

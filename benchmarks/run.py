@@ -18,11 +18,12 @@ from .inside import Inside, inside
 from .lines import ORDINARY, SYSADMIN, Line, Request
 from .measure import Spread, Taken, in_turn, ratio
 from .results import Counted, Measured, Result
-from .sites import OURS, STOCK, USER, BenchmarkError, Served, Sites
+from .sites import CACHED, OURS, STOCK, USER, BenchmarkError, Served, Sites
 from .tables import KEY, Subject
 
 LOAD_FILE = "load csv file"
 LOAD_API = "load by API, 10,000 a request"
+PERMISSION = "permission of a search, ordinary"
 CLIENTS_LINE = f"{CLIENTS} clients, requests/s"
 SLOW_LINE = f"{CLIENTS} clients, p99"
 FAILED_LINE = f"{CLIENTS} clients, failed requests"
@@ -63,6 +64,7 @@ def names_of_lines() -> list[str]:
         LOAD_API,
         *(line.name for line in lines.read_lines(nothing)),
         *(line.name for line in lines.write_lines([{}], 1)),
+        PERMISSION,
         CLIENTS_LINE,
         SLOW_LINE,
         FAILED_LINE,
@@ -103,6 +105,8 @@ class Run:
         yield from self._with_limits(measured, chosen, resources[OURS])
         if writes:
             yield from self._writes(subject)
+        if writes and PERMISSION in self._wanted:
+            yield self._permission(subject, resources)
         if {CLIENTS_LINE, SLOW_LINE, FAILED_LINE} & self._wanted:
             mixed = [line for line in reads if line.name in lines.MIXED]
             yield from self._eight_clients(subject, mixed, resources)
@@ -271,6 +275,24 @@ class Run:
         return self._ask(subject.name, line, resources)
 
     # Beyond single requests
+
+    def _permission(self, subject: Subject, resources: dict[str, str]) -> Measured:
+        """What a search spends on the permission of one caller, who asks again and again."""
+
+        def asker(process: Inside, resource: str) -> Callable[[], float]:
+            return lambda: float(process.ask("permission", resource=resource, user=USER))
+
+        with inside(self._sites.served[CACHED].site.ini) as cached:
+            processes = {**self._inside, CACHED: cached}
+            taken = in_turn(
+                {name: asker(each, resources[name]) for name, each in processes.items()},
+                at_least=50,
+                at_most=500,
+                seconds=self._effort.seconds,
+            )
+        measured = Measured(subject.name, PERMISSION, taken)
+        tell(measured)
+        return measured
 
     def _eight_clients(
         self, subject: Subject, mixed: Sequence[Line], resources: dict[str, str]

@@ -31,7 +31,7 @@ WORKERS = 2
 THREADS = 8
 """For each site, as a small site is served."""
 
-STOCK, OURS = "stock", "ours"
+STOCK, OURS, CACHED = "stock", "ours", "permissions"
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 USER = "ordinary"
@@ -59,7 +59,7 @@ _RESULTS = "ckanext.bqdatastore.cache.results_ttl"
 
 _OURS = (
     Variant(OURS, "caches off", {_PERMISSIONS: "0", _RESULTS: "0"}),
-    Variant("permissions", "permission cache", {_PERMISSIONS: "3600", _RESULTS: "0"}),
+    Variant(CACHED, "permission cache", {_PERMISSIONS: "3600", _RESULTS: "0"}),
     Variant("results", "both caches", {_PERMISSIONS: "3600", _RESULTS: "3600"}),
 )
 

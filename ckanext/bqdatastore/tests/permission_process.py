@@ -1,13 +1,18 @@
-"""A CKAN process that answers what `permissions.ask` asks, a JSON line for each.
+"""A CKAN process that answers what it is asked, a JSON line for each.
 
 `python -m ckanext.bqdatastore.tests.permission_process INI SETTINGS`, settings as a JSON object.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+
+from freezegun import freeze_time
 
 
 def main() -> None:
@@ -17,14 +22,27 @@ def main() -> None:
     from ckan.config.middleware import make_app
 
     config: dict[str, Any] = {**load_config(ini), **own_settings}
-    make_app(config)
+    app = make_app(config)
 
-    from .permissions import ask, beyond_the_user, statements
+    from .permissions import READ, ask, beyond_the_user, statements
 
+    def search(token: str, resource_id: str, later: int) -> int:
+        """The status of a search over HTTP."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        with freeze_time(now + datetime.timedelta(seconds=later)) if later else nullcontext():
+            answer = app._wsgi_app.test_client().post(
+                f"/api/action/{READ}",
+                json={"resource_id": resource_id},
+                headers={"Authorization": token},
+            )
+        return int(answer.status_code)
+
+    questions: dict[str, Callable[..., Any]] = {"permission": ask, "search": search}
     print(json.dumps(["ready", 0]), file=answers, flush=True)
     for line in iter(sys.stdin.readline, ""):
+        kind, *question = json.loads(line)
         with statements() as sent:
-            answer = ask(*json.loads(line))
+            answer = questions[kind](*question)
         print(json.dumps([answer, len(beyond_the_user(sent))]), file=answers, flush=True)
 
 

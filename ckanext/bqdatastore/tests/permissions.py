@@ -1,7 +1,7 @@
 """Datasets and users to ask about, who asks, and what takes access away.
 
 `CAUSES` is a table: each row makes a situation in which a user may do something, and a change after
-which the user may not.
+which the user may not. `GRANTS` is the other way round.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Situation:
     """Who asks for what, and other things the change is about.
 
     :param user: a name, empty for anonymous
+    :param above: an organization that may come to stand above the dataset's
     """
 
     user: str
@@ -74,6 +75,7 @@ class Situation:
     dataset: str = ""
     organization: str = ""
     action: str = READ
+    above: str = ""
 
 
 def new_user() -> str:
@@ -277,6 +279,94 @@ def forbid_unowned(here: Situation) -> None:
 def forbid_inheriting(here: Situation) -> None:
     tk.config["ckan.auth.roles_that_cascade_to_sub_groups"] = []
 
+
+# What opens
+
+
+def hidden_from_stranger() -> Situation:
+    return dataclasses.replace(private(), user=new_user())
+
+
+def hidden_from_all() -> Situation:
+    return dataclasses.replace(private(), user="")
+
+
+def deleted() -> Situation:
+    here = public(new_user())
+    delete_dataset(here)
+    return here
+
+
+def below_nothing() -> Situation:
+    """The user is admin of an organization that is above none."""
+    user = new_user()
+    above = factories.Organization(users=[{"name": user, "capacity": "admin"}])
+    here = _situation(user, factories.Organization()["id"])
+    return dataclasses.replace(here, above=above["name"])
+
+
+def show(here: Situation) -> None:
+    run("package_patch", id=here.dataset, private=False)
+
+
+def show_in_bulk(here: Situation) -> None:
+    run("bulk_update_public", datasets=[here.dataset], org_id=here.organization)
+
+
+def restore_dataset(here: Situation) -> None:
+    run("package_patch", id=here.dataset, state="active")
+
+
+def move_to_users_organization(here: Situation) -> None:
+    own = factories.Organization(users=[{"name": here.user, "capacity": "member"}])
+    run("package_patch", id=here.dataset, owner_org=own["id"])
+
+
+def join(here: Situation) -> None:
+    run("organization_member_create", id=here.organization, username=here.user, role="member")
+
+
+def raise_role(here: Situation) -> None:
+    run("organization_member_create", id=here.organization, username=here.user, role="editor")
+
+
+def join_organizations(here: Situation) -> None:
+    run("organization_patch", id=here.organization, groups=[{"name": here.above}])
+
+
+def share(here: Situation) -> None:
+    run("package_collaborator_create", id=here.dataset, user_id=here.user, capacity="member")
+
+
+def raise_capacity(here: Situation) -> None:
+    run("package_collaborator_create", id=here.dataset, user_id=here.user, capacity="editor")
+
+
+def promote(here: Situation) -> None:
+    run("user_patch", id=here.user, sysadmin=True)
+
+
+def move_resource_into_the_open(here: Situation) -> None:
+    resource = model.Resource.get(here.resource)
+    assert resource is not None
+    resource.package_id = factories.Dataset(owner_org=here.organization)["id"]
+    model.Session.commit()
+
+
+GRANTS: dict[str, tuple[Callable[[], Situation], Change]] = {
+    "dataset made public": (hidden_from_all, show),
+    "dataset made public, user known": (hidden_from_stranger, show),
+    "dataset made public in bulk": (hidden_from_stranger, show_in_bulk),
+    "dataset restored": (deleted, restore_dataset),
+    "dataset moved to the user's organization": (hidden_from_stranger, move_to_users_organization),
+    "membership begun": (hidden_from_stranger, join),
+    "role raised": (lambda: private("member", WRITE), raise_role),
+    "organization put under another": (below_nothing, join_organizations),
+    "collaboration begun": (hidden_from_stranger, share),
+    "collaborator's capacity raised": (lambda: shared("member", WRITE), raise_capacity),
+    "user made sysadmin": (hidden_from_stranger, promote),
+    "resource moved to a public dataset": (hidden_from_stranger, move_resource_into_the_open),
+}
 
 CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
     "dataset made private": (public, hide),

@@ -25,6 +25,7 @@ from ckanext.bqdatastore.logic import auth
 
 from .permissions import (
     CAUSES,
+    GRANTS,
     READ,
     SETTINGS,
     Situation,
@@ -89,6 +90,16 @@ def test_access_is_gone_at_the_next_request(cause: str) -> None:
     assert is_remembered(here)
     change(here)
     assert ask(here.user, here.action, here.resource) != "yes"
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+def test_access_is_given_at_the_next_request(grant: str) -> None:
+    begin, change = GRANTS[grant]
+    here = begin()
+    assert ask(here.user, here.action, here.resource) != "yes"
+    assert is_remembered(here)
+    change(here)
+    assert ask(here.user, here.action, here.resource) == "yes"
 
 
 # What a decision may depend on beyond the key
@@ -278,6 +289,14 @@ def test_the_answer_is_as_old_as_the_setting_says_at_most(
     assert ask("", READ, here.resource) == "yes"
     clock.now += 0.1
     assert ask("", READ, here.resource) == "no"
+    with model.meta.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE package SET private = false WHERE id = :id"), {"id": here.dataset}
+        )
+    clock.now += 9.9
+    assert ask("", READ, here.resource) == "no"
+    clock.now += 0.1
+    assert ask("", READ, here.resource) == "yes"
 
 
 def test_names_in_redis_are_this_sites_and_tell_nothing(

@@ -134,6 +134,15 @@ def test_a_token_that_expires_opens_nothing(app: Any, monkeypatch: pytest.Monkey
         assert site.search() == 403
 
 
+def test_a_resource_that_is_deleted_is_not_there(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tk.config, TTL, 3600.0)
+    assert [site.search(), site.search()] == [200, 200]
+    run("resource_delete", id=site.here.resource)
+    assert site.search() == 404
+
+
 def test_a_user_who_is_deleted_reads_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(tk.config, TTL, 3600.0)
     assert [site.search(), site.search()] == [200, 200]

@@ -258,7 +258,6 @@ class BigQueryEngine(Engine):
     def query(
         self, query: Query, timeout: float | None = None, abandoned: Abandoned | None = None
     ) -> RecordStream:
-        # A job that nobody waits for ends by its own time limit.
         names = [each.name for each in query.tree.find_all(sge.Table) if each.db == RESOURCES]
         stems = stems_of_list(query)
         if stems is not None:
@@ -290,6 +289,7 @@ class BigQueryEngine(Engine):
             action="search",
             resource=names[0] if names else "",
             timeout=timeout,
+            abandoned=abandoned,
         )
         return RecordStream(answers.schema(rows), self._batches(rows))
 

@@ -24,7 +24,8 @@ from google.api_core import exceptions as api
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from ...model.errors import EngineUnavailable, QueryTimeout
+from ...model.errors import EngineUnavailable, QueryCancelled, QueryTimeout
+from ..base import Abandoned
 from .connection import Connection
 from .faults import fault_of, is_passing, is_unanswered
 
@@ -40,6 +41,8 @@ _LONGEST_PAUSE = 8.0
 _MOST_ATTEMPTS = 8
 _REQUEST_SECONDS = 30.0
 _CANCEL_SECONDS = 10.0
+_SECONDS_BETWEEN_LOOKS = 1.0
+_LATE = (concurrent.futures.TimeoutError, TimeoutError)
 
 Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
 
@@ -73,14 +76,16 @@ class Jobs:
         action: str,
         resource: str,
         timeout: float | None = None,
+        abandoned: Abandoned | None = None,
     ) -> RowIterator:
         """Run one statement to its end; its rows, fetched as they are read.
 
         :param timeout: seconds, if other than the usual
-        :raises QueryTimeout, QueryFailed, TableNotFound, EngineUnavailable:
+        :param abandoned: asked from time to time while the job runs, and cancels it
+        :raises QueryTimeout, QueryCancelled, QueryFailed, TableNotFound, EngineUnavailable:
         """
         limit = timeout or self._timeout
-        return self._query(text, parameters, action, resource, limit, reads=True)[1]
+        return self._query(text, parameters, action, resource, limit, True, abandoned)[1]
 
     def change(self, text: str, parameters: Parameters = (), *, action: str, resource: str) -> int:
         """Run one statement that changes rows; how many.
@@ -98,6 +103,7 @@ class Jobs:
         resource: str,
         limit: float,
         reads: bool,
+        abandoned: Abandoned | None = None,
     ) -> tuple[bigquery.QueryJob, RowIterator]:
         config = bigquery.QueryJobConfig(
             query_parameters=list(parameters),
@@ -112,7 +118,7 @@ class Jobs:
                 text, config, job_id=job_id, retry=NO_RETRY, job_retry=NO_RETRY, timeout=seconds
             )
 
-        job, rows = self._run(start, limit, reads)
+        job, rows = self._run(start, limit, reads, abandoned)
         log.info(
             "%s of %s: query job %s, %s bytes processed, %s billed",
             *(action, resource, job.job_id, job.total_bytes_processed, job.total_bytes_billed),
@@ -165,7 +171,11 @@ class Jobs:
     # Parts
 
     def _run(
-        self, start: Callable[[bigquery.Client, str, float], Any], limit: float, reads: bool
+        self,
+        start: Callable[[bigquery.Client, str, float], Any],
+        limit: float,
+        reads: bool,
+        abandoned: Abandoned | None = None,
     ) -> Any:
         """Start a job and wait for its end; the job and its rows.
 
@@ -176,7 +186,7 @@ class Jobs:
             job_id = f"bqdatastore_{uuid.uuid4().hex}"
             job = self._started(start, job_id, end, limit, reads)
             try:
-                return job, self._outcome(job, end, limit, reads)
+                return job, self._outcome(job, end, limit, reads, abandoned)
             except api.GoogleAPICallError as error:
                 # The job itself has failed, so it has written nothing.
                 over = attempt + 1 == _MOST_ATTEMPTS or time.monotonic() > end
@@ -229,23 +239,23 @@ class Jobs:
                 f"BigQuery gave no answer and knows no job {job_id}: nothing was done."
             ) from None
 
-    def _outcome(self, job: Any, end: float, limit: float, reads: bool) -> Any:
+    def _outcome(
+        self, job: Any, end: float, limit: float, reads: bool, abandoned: Abandoned | None
+    ) -> Any:
         """Wait for a job.
 
         :raises google.api_core.exceptions.GoogleAPICallError: the job failed
         :raises EngineUnavailable: how it ended cannot be found out
         """
         for attempt in range(_MOST_ATTEMPTS):
-            left = max(end - time.monotonic(), 0.001)
             try:
-                # Only queries know `job_retry`; both would start the job again by themselves.
-                if isinstance(job, bigquery.QueryJob):
-                    return job.result(retry=NO_RETRY, job_retry=NO_RETRY, timeout=left)
-                return job.result(retry=NO_RETRY, timeout=left)
+                return self._rows(job, end, abandoned)
+            except QueryCancelled:
+                raise
             except Exception as error:
                 if job.error_result is not None:
                     raise
-                late = isinstance(error, concurrent.futures.TimeoutError | TimeoutError)
+                late = isinstance(error, _LATE)
                 if (late or is_unanswered(error)) and time.monotonic() >= end:
                     return self._stopped(job, limit, reads)
                 if not is_unanswered(error):
@@ -254,6 +264,25 @@ class Jobs:
         raise EngineUnavailable(
             f"BigQuery gave no answer to how job {job.job_id} ended: look it up before you repeat."
         )
+
+    def _rows(self, job: Any, end: float, abandoned: Abandoned | None) -> Any:
+        """Wait for a job until the time is up, and cancel it if nobody else waits.
+
+        :raises QueryCancelled:
+        """
+        # Only queries know `job_retry`; both would start the job again by themselves.
+        once = {"job_retry": NO_RETRY} if isinstance(job, bigquery.QueryJob) else {}
+        while True:
+            left = max(end - time.monotonic(), 0.001)
+            seconds = min(left, _SECONDS_BETWEEN_LOOKS) if abandoned else left
+            try:
+                return job.result(retry=NO_RETRY, timeout=seconds, **once)
+            except _LATE:
+                if abandoned is None or time.monotonic() >= end:
+                    raise
+                if abandoned():
+                    self._cancel(job.job_id)
+                    raise QueryCancelled("nobody waits for the answer any more") from None
 
     def _stopped(self, job: Any, limit: float, reads: bool) -> Any:
         """Stop a job that ran out of time; what it did, if it was done before that."""

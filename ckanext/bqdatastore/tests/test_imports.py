@@ -19,6 +19,7 @@ CKAN_ALLOWED = (
     "backend",
     "callers",
     "search_request",
+    "sql_request",
     "site",
     "config",
     "errors",

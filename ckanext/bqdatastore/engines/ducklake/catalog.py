@@ -8,16 +8,21 @@ JSON text of its comment. An alias is a view whose comment names its table.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlglot.expressions as sge
 
 from ...model.table import ID, Field, Table, TableStatistics
+from . import catalog_statements as statements
 from .connection import METADATA, Connections
 from .plain_files import PlainFiles, find_plain_files
 from .table_versions import ANYTHING, TableVersions
+
+# Of each table's own statements those that were asked last; the others are the same for all.
+_KEPT_TEXTS = 1_000
 
 FORMAT = 1
 """Version of the JSON in a table's comment."""
@@ -132,12 +137,7 @@ class Catalog:
         self._known: tuple[int, dict[str, Entry | None]] = (-1, {})
         self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
         self._versions = TableVersions()
-        self._newest = self._rendered(
-            sge.select("snapshot_id", "schema_version")
-            .from_(self._relation("ducklake_snapshot"))
-            .order_by(sge.column("snapshot_id").desc())
-            .limit(1)
-        )
+        self._text = functools.lru_cache(maxsize=_KEPT_TEXTS)(self._rendered)
 
     def entry(self, name: str, newest: Newest | None = None) -> Entry | None:
         """What a name stands for, or None.
@@ -155,7 +155,7 @@ class Catalog:
 
     def newest(self) -> Newest:
         """The newest snapshot, asked for each time: it is how changes of others are seen."""
-        return Newest(*self._ask(self._newest)[0])
+        return Newest(*self._read(statements.newest)[0])
 
     def version(self, names: Sequence[str]) -> str:
         """A text that is another after every change to one of the tables, in this process."""
@@ -172,13 +172,7 @@ class Catalog:
         return ",".join(numbers)
 
     def _changes(self, after: int, until: int) -> list[str | None]:
-        snapshot = sge.column("snapshot_id")
-        rows = self._read(
-            sge.select("changes_made")
-            .from_(self._relation("ducklake_snapshot_changes"))
-            .where(snapshot > sge.convert(after), snapshot.copy() <= sge.convert(until))
-        )
-        return [text for (text,) in rows]
+        return [text for (text,) in self._read(statements.changes, after=after, until=until)]
 
     def plain_files(self, entry: Entry, newest: Newest) -> PlainFiles | None:
         """The files that are all there is of a table at that snapshot, or None."""
@@ -201,23 +195,15 @@ class Catalog:
         return found[entry.table_id]
 
     def table_names(self) -> list[str]:
-        return [row[0] for row in self._read(self._names("table")) if row[2] is not None]
+        return [row[0] for row in self._read(statements.names, "table") if row[2] is not None]
 
     def aliases(self) -> dict[str, str]:
-        return {row[0]: row[2] for row in self._read(self._names("view")) if row[2] is not None}
+        rows = self._read(statements.names, "view")
+        return {row[0]: row[2] for row in rows if row[2] is not None}
 
     def column_types(self, table_id: int) -> dict[str, str]:
         """Stored column names to the types DuckLake keeps them in (`decimal(9,3)`)."""
-        rows = self._read(
-            sge.select("column_name", "column_type")
-            .from_(self._relation("ducklake_column"))
-            .where(
-                sge.column("table_id").eq(table_id),
-                sge.column("parent_column").is_(sge.null()),
-                sge.column("end_snapshot").is_(sge.null()),
-            )
-        )
-        return dict(rows)
+        return dict(self._read(statements.column_types, table_id=table_id))
 
     def highest_id(self, entry: Entry) -> int:
         """A number that no `_id` of the table has ever been higher than; 0 for a new table.
@@ -226,11 +212,7 @@ class Catalog:
         that were ever inserted; `TableWriter` gives no `_id` to anything else, and counts what it
         skips. The statistics of the column would not do: compaction forgets rows that are deleted.
         """
-        rows = self._read(
-            sge.select("next_row_id")
-            .from_(self._relation("ducklake_table_stats"))
-            .where(sge.column("table_id").eq(entry.table_id))
-        )
+        rows = self._read(statements.next_row_id, table_id=entry.table_id)
         return int(rows[0][0] or 0) + entry.skipped_ids if rows else entry.skipped_ids
 
     def highest_value(self, table_id: int, stored: str) -> int | None:
@@ -238,46 +220,24 @@ class Catalog:
 
         :param stored: the column's name in the lake
         """
-        rows = self._read(
-            sge.select(sge.column("max_value", table="s"))
-            .from_(sge.alias_(self._relation("ducklake_column"), "c", table=True))
-            .join(
-                sge.alias_(self._relation("ducklake_table_column_stats"), "s", table=True),
-                on=sge.and_(
-                    sge.column("table_id", table="s").eq(sge.column("table_id", table="c")),
-                    sge.column("column_id", table="s").eq(sge.column("column_id", table="c")),
-                ),
-            )
-            .where(
-                sge.column("table_id", table="c").eq(table_id),
-                sge.column("column_name", table="c").eq(sge.Literal.string(stored)),
-                sge.column("parent_column", table="c").is_(sge.null()),
-                sge.column("end_snapshot", table="c").is_(sge.null()),
-            )
-        )
+        rows = self._read(statements.highest_value, table_id=table_id, column=stored)
         return int(rows[0][0]) if len(rows) == 1 and rows[0][0] is not None else None
 
     def statistics(self, table_id: int, row_count: int) -> TableStatistics:
         """Sizes from the list of live data files."""
-        size = sge.func("coalesce", sge.Sum(this=sge.column("file_size_bytes")), sge.convert(0))
-        files = sge.select(size).from_(self._relation("ducklake_data_file"))
-        live = sge.column("end_snapshot").is_(sge.null())
-        own = self._read(files.where(live, sge.column("table_id").eq(table_id)))
-        everything = self._read(files.where(live))
+        own = self._read(statements.bytes_of_table, table_id=table_id)
+        everything = self._read(statements.bytes_of_all)
         return TableStatistics(row_count, int(own[0][0]), 0, int(everything[0][0]))
 
     def similar(self, name: str) -> Entry | None:
         """What stands for a name that differs in case at most, which is one name to DuckDB."""
-        return self._look_up(name, in_any_case=True)
+        return self._look_up(name, statements.named_in_any_case)
 
-    def _look_up(self, name: str, in_any_case: bool = False) -> Entry | None:
+    def _look_up(
+        self, name: str, statement: statements.Statement = statements.named
+    ) -> Entry | None:
         for kind in ("table", "view"):
-            stored: sge.Expr = sge.column(f"{kind}_name", table="o")
-            wanted: sge.Expr = sge.Literal.string(name)
-            if in_any_case:
-                stored, wanted = sge.Lower(this=stored), sge.Lower(this=wanted)
-            condition = sge.EQ(this=stored, expression=wanted)
-            for found, object_id, comment in self._read(self._names(kind).where(condition)):
+            for found, object_id, comment in self._read(statement, kind, name=name):
                 if comment is None:
                     continue
                 if kind == "table":
@@ -285,40 +245,25 @@ class Catalog:
                 return Entry(found, object_id, alias_of=comment)
         return None
 
-    def _names(self, kind: str) -> sge.Select:
-        """Name, id and comment of every live table or view."""
-        return (
-            sge.select(
-                sge.column(f"{kind}_name", table="o"),
-                sge.column(f"{kind}_id", table="o"),
-                sge.column("value", table="t"),
-            )
-            .from_(sge.alias_(self._relation(f"ducklake_{kind}"), "o", table=True))
-            .join(
-                sge.alias_(self._relation("ducklake_tag"), "t", table=True),
-                on=sge.and_(
-                    sge.column("object_id", table="t").eq(sge.column(f"{kind}_id", table="o")),
-                    sge.column("key", table="t").eq(sge.Literal.string("comment")),
-                    sge.column("end_snapshot", table="t").is_(sge.null()),
-                ),
-                join_type="left",
-            )
-            .where(sge.column("end_snapshot", table="o").is_(sge.null()))
-        )
-
     def _relation(self, name: str) -> sge.Table:
         if self._url.catalog == "postgres":
             return sge.table_(name, db=self._url.schema)
         return sge.table_(name, db=self._url.schema, catalog=METADATA)
 
-    def _read(self, tree: sge.Select) -> list[tuple[Any, ...]]:
-        return self._ask(self._rendered(tree))
+    def _read(
+        self, statement: statements.Statement, *variant: Hashable, **values: object
+    ) -> list[tuple[Any, ...]]:
+        """The rows that a statement finds.
 
-    def _rendered(self, tree: sge.Select) -> str:
-        return tree.sql(dialect="postgres" if self._url.catalog == "postgres" else "duckdb")
-
-    def _ask(self, statement: str) -> list[tuple[Any, ...]]:
+        :param variant: what the tree is made of, beside the catalog's tables
+        :param values: its parameters
+        """
+        text = self._text(statement, *variant)
         if self._connections.catalog_database is not None:
-            return self._connections.catalog_database.read(statement)
+            return self._connections.catalog_database.read(text, values)
         with self._connections.reader() as cursor, self._connections.faults():
-            return cursor.execute(statement).fetchall()
+            return cursor.execute(text, values).fetchall()
+
+    def _rendered(self, statement: statements.Statement, *variant: Hashable) -> str:
+        tree = statement(self._relation, *variant)
+        return tree.sql(dialect="postgres" if self._url.catalog == "postgres" else "duckdb")

@@ -7,6 +7,7 @@ and cleans up, six messages to and fro; here it is one.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
@@ -27,9 +28,10 @@ class CatalogDatabase:
         self._lock = threading.Lock()
         self._idle: list[connection] = []
 
-    def read(self, statement: str) -> list[tuple[Any, ...]]:
+    def read(self, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """The rows that a SELECT finds.
 
+        :param values: of the parameters in it (`%(name)s`)
         :raises EngineUnavailable: PostgreSQL cannot be reached or does not answer
         """
         try:
@@ -37,11 +39,11 @@ class CatalogDatabase:
                 used = self._idle.pop() if self._idle else None
             if used is not None:
                 try:
-                    return self._ask(used, statement)
+                    return self._ask(used, statement, values)
                 except (psycopg2.OperationalError, psycopg2.InterfaceError):
                     # The server has let go of idle connections: very likely of all of them.
                     self.close()
-            return self._ask(self._open(), statement)
+            return self._ask(self._open(), statement, values)
         except psycopg2.Error as error:
             text = self._url.without_password(str(error))
             raise EngineUnavailable(f"The DuckLake catalog does not answer: {text}") from None
@@ -64,10 +66,12 @@ class CatalogDatabase:
         opened.set_session(readonly=True, autocommit=True)
         return opened
 
-    def _ask(self, used: connection, statement: str) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, used: connection, statement: str, values: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
         try:
             with used.cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(statement, values)
                 rows: list[tuple[Any, ...]] = cursor.fetchall()
         except BaseException:
             used.close()

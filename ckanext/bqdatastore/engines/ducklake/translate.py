@@ -11,22 +11,15 @@ from collections.abc import Callable
 
 import sqlglot.expressions as sge
 
+from ...model.errors import Unsupported
 from ...model.query import WHOLE, operand
-from .fulltext import DuckDBFullText
-from .translation import literals
-from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
-from .translation.casts import as_text, converted, numeric_literal
-from .translation.division import is_quotient, product_of_quotients, quotient
-from .translation.functions import modulo, nonzero, scalar
-from .translation.json_functions import extract, extract_text, has_key, keys_of
-from .translation.pattern_functions import like, matches
-from .translation.terms import (
+from ...translation import literals
+from ...translation.terms import (
     INTEGERS,
     JSONS,
     Expression,
-    cast,
+    Untranslatable,
     constant,
-    decimal,
     fn,
     is_null,
     kind,
@@ -35,6 +28,14 @@ from .translation.terms import (
     when,
     whole_number,
 )
+from .fulltext import DuckDBFullText
+from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
+from .translation.casts import as_text, converted, numeric_literal
+from .translation.division import is_quotient, product_of_quotients, quotient
+from .translation.functions import modulo, nonzero, scalar
+from .translation.json_functions import extract, extract_text, has_key, keys_of
+from .translation.pattern_functions import like, matches
+from .translation.terms import cast, decimal
 
 
 def translate(tree: sge.Expr) -> sge.Expr:
@@ -43,7 +44,10 @@ def translate(tree: sge.Expr) -> sge.Expr:
     :param tree: as `query.guard.bind` gives it
     :raises Unsupported: what DuckDB cannot do with PostgreSQL's result
     """
-    result = _translated(tree.copy())
+    try:
+        result = _translated(tree.copy())
+    except Untranslatable as fault:
+        raise Unsupported("DuckLake", fault.feature) from None
     _settle_types(result)
     return result
 

@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from .casts import as_text
-from .division import quotient
-from .functions import numeric
-from .json_functions import as_json
-from .terms import (
+from ckanext.bqdatastore.translation.terms import (
     INTEGERS,
     Expression,
-    cast,
-    decimal,
     fn,
     joined,
     kind,
     unsupported,
 )
+
+from .casts import as_text
+from .division import quotient
+from .functions import numeric
+from .json_functions import as_json
+from .terms import cast, decimal
 
 Finish = Callable[[Expression], Expression]
 

@@ -6,24 +6,20 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from .casts import as_text
-from .terms import (
+from ckanext.bqdatastore.translation.terms import (
     Expression,
-    cast,
-    each,
-    element,
-    fails,
     fn,
     is_null,
     kind,
     op,
-    shown_bool,
-    stored,
     text_of,
     unsupported,
     when,
     whole_number,
 )
+
+from .casts import as_text
+from .terms import cast, each, element, fails, shown_bool, stored
 
 Arguments = Sequence[Expression]
 

@@ -8,32 +8,24 @@ from decimal import Decimal, InvalidOperation
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
-
-from . import literals
-from .division import is_quotient
-from .terms import (
+from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation.terms import (
     FLOATS,
     INTEGERS,
     JSONS,
     Expression,
-    cast,
-    decimal,
-    each,
-    element,
-    fails,
     fn,
     joined,
     kind,
     kind_of,
     op,
-    stored,
     text_of,
     unsupported,
     when,
 )
 
-_TRUE = ("true", "tru", "tr", "t", "yes", "ye", "y", "on", "1")
-_FALSE = ("false", "fals", "fal", "fa", "f", "no", "n", "off", "of", "0")
+from .division import is_quotient
+from .terms import cast, decimal, each, element, fails, stored
 
 _MOMENTS_BY_NAME: dict[str, dict[str, Callable[[], Expression]]] = {
     "now": {
@@ -124,7 +116,7 @@ def _literal(text: str, value: Expression, target: str) -> Expression:
     if moment:
         return moment()
     if target == "bool":
-        return sge.Boolean(this=_truth(text))
+        return sge.Boolean(this=literals.truth(text))
     if target in (*INTEGERS, *FLOATS):
         return cast(sge.Literal.string(_checked(text, target)), target)
     rule = _TO.get(target)
@@ -133,13 +125,6 @@ def _literal(text: str, value: Expression, target: str) -> Expression:
 
 def _empty(target: str) -> Expression:
     return cast(fn("list_value"), stored(target))
-
-
-def _truth(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in (*_TRUE, *_FALSE):
-        raise InvalidRequest("query", f'invalid input syntax for type boolean: "{text[:100]}"')
-    return word in _TRUE
 
 
 def _checked(text: str, target: str) -> str:
@@ -252,8 +237,8 @@ def _with_exponent(value: Expression, plain: Expression) -> Expression:
 def _text_to_bool(value: Expression, source: str) -> Expression:
     word = fn("lower", fn("trim", value))
     return when(
-        (_one_of(word, _TRUE), sge.true()),
-        (_one_of(word.copy(), _FALSE), sge.false()),
+        (_one_of(word, literals.TRUE), sge.true()),
+        (_one_of(word.copy(), literals.FALSE), sge.false()),
         (op(sge.Is, value, sge.Null()), cast(sge.Null(), "bool")),
         otherwise=fails("invalid input syntax for type boolean"),
     )

@@ -14,7 +14,9 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 import sqlglot
 import sqlglot.expressions as sge
 
-from .terms import Expression, cast, decimal
+from ckanext.bqdatastore.translation.terms import Expression
+
+from .terms import cast, decimal
 
 SCALE = 20
 """Digits after the point of the type of a quotient; 18 are left before it."""

@@ -11,32 +11,27 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from .array_functions import ARRAY_FUNCTIONS
-from .casts import as_text, convert
-from .division import whole_quotient
-from .json_functions import JSON_FUNCTIONS
-from .pattern_functions import PATTERN_FUNCTIONS, regexp_part
-from .terms import (
+from ckanext.bqdatastore.translation.terms import (
     FLOATS,
-    SCALE,
     Expression,
-    cast,
     constant,
-    decimal,
-    each,
-    element,
-    fails,
     fn,
     is_null,
     joined,
     kind,
     op,
-    shown_bool,
     text_of,
     unsupported,
     when,
     whole_number,
 )
+
+from .array_functions import ARRAY_FUNCTIONS
+from .casts import as_text, convert
+from .division import whole_quotient
+from .json_functions import JSON_FUNCTIONS
+from .pattern_functions import PATTERN_FUNCTIONS, regexp_part
+from .terms import SCALE, cast, decimal, each, element, fails, shown_bool
 from .time_functions import TIME_FUNCTIONS
 
 Arguments = Sequence[Expression]

@@ -9,15 +9,11 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from .casts import as_text
-from .terms import (
+from ckanext.bqdatastore.translation.terms import (
     FLOATS,
     INTEGERS,
     JSONS,
     Expression,
-    cast,
-    each,
-    element,
     fn,
     is_null,
     joined,
@@ -28,6 +24,9 @@ from .terms import (
     when,
     whole_number,
 )
+
+from .casts import as_text
+from .terms import cast, each, element
 
 Arguments = Sequence[Expression]
 

@@ -6,7 +6,9 @@ import re
 
 import sqlglot.expressions as sge
 
-from .terms import Expression, cast, decimal, fn, kind, op, unsupported, when
+from ckanext.bqdatastore.translation.terms import Expression, fn, kind, op, unsupported, when
+
+from .terms import cast, decimal
 
 _FORMAT = re.compile(r"(?P<fill>FM)?(?P<whole>[09,G]*)(?:[.D](?P<fraction>[09]*))?", re.I)
 

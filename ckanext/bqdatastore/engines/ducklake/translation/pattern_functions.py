@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from . import literals
-from .terms import (
+from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation.terms import (
     Expression,
-    cast,
     constant,
-    fails,
     fn,
     kind,
     text_of,
     unsupported,
     when,
 )
+
+from .terms import cast, fails
 
 Arguments = Sequence[Expression]
 
@@ -74,34 +74,16 @@ def like(
     elif not ignore_case and not set(text) & {"_", *escape}:
         return sge.Like(this=value, expression=pattern)
     else:
-        found = _like_to_regex(text, escape)
+        found = literals.like(text, escape)
         if found is None:
             return fails("LIKE pattern must not end with escape character")
         expression = sge.Literal.string(found)
     return fn("regexp_full_match", value, expression, "si" if ignore_case else "s")
 
 
-_WILD = {"%": ".*", "_": "."}
-
-
-def _like_to_regex(pattern: str, escape: str) -> str | None:
-    """The regular expression of a pattern; None for one that ends with its escape character."""
-    letters = iter(pattern)
-    parts = []
-    for letter in letters:
-        if letter == escape:
-            following = next(letters, None)
-            if following is None:
-                return None
-            parts.append(re.escape(following))
-        else:
-            parts.append(_WILD.get(letter) or re.escape(letter))
-    return "".join(parts)
-
-
 def _regex_of_like(pattern: Expression, escape: str) -> Expression:
     """The same for a pattern that is known row by row."""
-    if escape in _WILD:
+    if escape in literals.WILD:
         raise unsupported(f'"{escape}" as an escape character of patterns that are not constant')
     result = fn("regexp_escape", cast(pattern, "text"))
     # `regexp_escape` puts a backslash before what is no letter, digit or `_`.
@@ -117,17 +99,11 @@ def _regex_of_like(pattern: Expression, escape: str) -> Expression:
     return result
 
 
-def _groups(pattern: str) -> int:
-    """How many parts of a regular expression are captured."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
-    return len(re.findall(r"\((?!\?)", bare))
-
-
 def regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
     """The first captured part of the first match, or all of it; NULL where nothing matches."""
     text = literals.regex(pattern)
     options = regexp_options(flags).replace("g", "")
-    part = fn("regexp_extract", value, text, min(_groups(text), 1), options)
+    part = fn("regexp_extract", value, text, min(literals.groups(text), 1), options)
     return when(
         (fn("regexp_matches", value.copy(), text, options), part),
         otherwise=cast(sge.Null(), "text"),
@@ -138,7 +114,7 @@ def _regexp_match(arguments: Arguments) -> Expression:
     value, pattern = arguments[0], literals.regex(constant(arguments[1], "a regular expression"))
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
     options = regexp_options(flags)
-    count = _groups(pattern)
+    count = literals.groups(pattern)
     places = range(1, count + 1) if count else (0,)
     parts = [fn("regexp_extract", value.copy(), pattern, place, options) for place in places]
     return when(

@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
-
-from . import literals, number_formats
-from .casts import interval
-from .terms import (
+from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation.terms import (
     Expression,
-    cast,
     constant,
-    decimal,
     fn,
     joined,
     kind,
     op,
     unsupported,
 )
+
+from . import number_formats
+from .casts import interval
+from .terms import cast, decimal
 
 Arguments = Sequence[Expression]
 
@@ -34,36 +34,10 @@ _TRUNCATED = """
 microseconds milliseconds second minute hour day week month quarter year decade
 """
 
-_FIELD_SPELLINGS: dict[str, str] = {
-    "years": "year",
-    "y": "year",
-    "quarters": "quarter",
-    "months": "month",
-    "mon": "month",
-    "weeks": "week",
-    "days": "day",
-    "d": "day",
-    "hours": "hour",
-    "h": "hour",
-    "minutes": "minute",
-    "min": "minute",
-    "seconds": "second",
-    "sec": "second",
-    "millisecond": "milliseconds",
-    "microsecond": "microseconds",
-    "decades": "decade",
-    "centuries": "century",
-}
-
-
-def _field(tree: Expression, what: str) -> str:
-    name = constant(tree, f"{what} with a field").strip().lower()
-    return _FIELD_SPELLINGS.get(name, name)
-
 
 def _extracted(arguments: Arguments, whole: sge.DataType, fraction: sge.DataType) -> Expression:
     """A field of a moment; `whole` and `fraction` are the types that it is given as."""
-    field, value = _field(arguments[0], "extract"), arguments[1]
+    field, value = literals.field(arguments[0], "extract"), arguments[1]
     source = kind(value)
     if field in _WHOLE_FIELDS.split():
         return cast(fn("date_part", field, value), whole)
@@ -96,7 +70,7 @@ def _date_part(arguments: Arguments) -> Expression:
 
 
 def _date_trunc(arguments: Arguments) -> Expression:
-    field, value = _field(arguments[0], "date_trunc"), arguments[1]
+    field, value = literals.field(arguments[0], "date_trunc"), arguments[1]
     if len(arguments) == 3:
         zone = constant(arguments[2], "a time zone")
         local = fn("timezone", zone, value)

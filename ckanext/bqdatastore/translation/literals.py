@@ -1,6 +1,6 @@
 """PostgreSQL's little languages inside literals: intervals, arrays, date formats, patterns.
 
-Each reader takes a constant's text and gives what DuckDB is told instead.
+Each reader takes a constant's text and gives what it means, or what an engine is told instead.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from ckanext.bqdatastore.model.errors import InvalidRequest
-
-from .terms import unsupported
+from ..model.errors import InvalidRequest
+from .terms import Expression, constant, unsupported
 
 _MONTH, _DAY = 30, 86_400_000_000
 """Days of a month and microseconds of a day, where a fraction of one is carried down."""
@@ -127,7 +126,7 @@ _ARRAY_ITEM = re.compile(
     r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<plain>(?:[^",{}\\]|\\.)+))', re.S
 )
 
-# What PostgreSQL's date formats call each part, and how DuckDB's strftime does. The order
+# What PostgreSQL's date formats call each part, and how strftime does. The order
 # matters: the longest name that fits is taken.
 FORMAT_PARTS: dict[str, str] = {
     "YYYY": "%Y",
@@ -232,3 +231,67 @@ def similar(pattern: str, escape: str | None) -> str:
             found.append(char)
         position += 1
     return "".join(found)
+
+
+WILD = {"%": ".*", "_": "."}
+
+
+def like(pattern: str, escape: str) -> str | None:
+    """The regular expression of a pattern; None for one that ends with its escape character."""
+    letters = iter(pattern)
+    parts = []
+    for letter in letters:
+        if letter == escape:
+            following = next(letters, None)
+            if following is None:
+                return None
+            parts.append(re.escape(following))
+        else:
+            parts.append(WILD.get(letter) or re.escape(letter))
+    return "".join(parts)
+
+
+def groups(pattern: str) -> int:
+    """How many parts of a regular expression are captured."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
+    return len(re.findall(r"\((?!\?)", bare))
+
+
+_FIELD_SPELLINGS: dict[str, str] = {
+    "years": "year",
+    "y": "year",
+    "quarters": "quarter",
+    "months": "month",
+    "mon": "month",
+    "weeks": "week",
+    "days": "day",
+    "d": "day",
+    "hours": "hour",
+    "h": "hour",
+    "minutes": "minute",
+    "min": "minute",
+    "seconds": "second",
+    "sec": "second",
+    "millisecond": "milliseconds",
+    "microsecond": "microseconds",
+    "decades": "decade",
+    "centuries": "century",
+}
+
+
+def field(tree: Expression, what: str) -> str:
+    """The field of a date or time that a constant names."""
+    name = constant(tree, f"{what} with a field").strip().lower()
+    return _FIELD_SPELLINGS.get(name, name)
+
+
+TRUE = ("true", "tru", "tr", "t", "yes", "ye", "y", "on", "1")
+FALSE = ("false", "fals", "fal", "fa", "f", "no", "n", "off", "of", "0")
+
+
+def truth(text: str) -> bool:
+    """:raises InvalidRequest: the text is no boolean"""
+    word = text.strip().lower()
+    if word not in (*TRUE, *FALSE):
+        raise InvalidRequest("query", f'invalid input syntax for type boolean: "{text[:100]}"')
+    return word in TRUE

@@ -1,0 +1,1 @@
+"""What the translations of PostgreSQL's SQL to the engines' have in common."""

@@ -7,6 +7,7 @@ connections belong to the process, not to the object.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,18 +37,38 @@ def engine_of_site() -> Engine:
     with _lock:
         if _made is not None and _made[0] == wanted:
             return _made[1]
-        try:
-            engine = registry.load(scheme)(settings)
-        except ModuleNotFoundError as error:
-            raise Misconfigured(
-                f"{config.WRITE_URL}: the {scheme} engine needs the Python package "
-                f"{error.name}: pip install 'ckanext-bqdatastore[{scheme}]'."
-            ) from None
+        engine = _make(scheme, settings)
         engine.open()
         if _made is not None:
             _made[1].close()
         _made = wanted, engine
         return engine
+
+
+def unopened_engine() -> Engine:
+    """An engine as the settings name it, of the caller's own; nothing has been reached yet.
+
+    :raises Misconfigured: it cannot be made
+    """
+    return _make(config.scheme(), config.engine_settings())
+
+
+def _make(scheme: str, settings: EngineSettings) -> Engine:
+    try:
+        return registry.load(scheme)(settings)
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            f"{config.WRITE_URL}: the {scheme} engine needs the Python package "
+            f"{error.name}: pip install 'ckanext-bqdatastore[{scheme}]'."
+        ) from None
+
+
+def is_being_checked() -> bool:
+    """Whether this process is `ckan bqdatastore check`, which finds out itself what is wrong.
+
+    CKAN starts its plugins before it reads the command's name.
+    """
+    return sys.argv[-2:] == ["bqdatastore", "check"]
 
 
 def opened_engine() -> Engine | None:

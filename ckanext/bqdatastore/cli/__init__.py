@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .check import check
 from .load import load
 
 __all__ = ["bqdatastore"]  # what CKAN takes for commands
@@ -14,4 +15,5 @@ def bqdatastore() -> None:
     """Load and look after the DataStore's tables."""
 
 
+bqdatastore.add_command(check)
 bqdatastore.add_command(load)

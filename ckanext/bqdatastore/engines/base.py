@@ -83,6 +83,18 @@ class FileSource:
         return self.format in ("csv", "tsv")
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Something that must be so for an engine to work.
+
+    :param subject: what it is, in a few words
+    :param run: raises a `DatastoreFault` that says what is wrong; returns if all is well
+    """
+
+    subject: str
+    run: Callable[[], object]
+
+
 class Progress(Protocol):
     """Told, from time to time, how far long work has come (0 to 100)."""
 
@@ -137,6 +149,13 @@ class Engine(abc.ABC):
 
         :raises Misconfigured: one sentence that names the setting and the mend
         """
+
+    def checks(self) -> Sequence[Check]:
+        """What an administrator wants to know, each part of what `open` needs and more.
+
+        Each stands on those before it, and asks anew.
+        """
+        return [Check("Both sides can be reached", self.open)]
 
     @abc.abstractmethod
     def close(self) -> None:

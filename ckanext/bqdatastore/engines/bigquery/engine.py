@@ -12,11 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 import sqlglot.expressions as sge
-from google.api_core.exceptions import Forbidden, NotFound
 from google.cloud import bigquery
 
 from ...model.errors import (
-    EngineUnavailable,
     InvalidRequest,
     Misconfigured,
     TableNotFound,
@@ -25,12 +23,13 @@ from ...model.errors import (
 from ...model.query import RESOURCES, Parameter, Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
-from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Progress
+from ..base import Abandoned, Capability, Check, Engine, EngineSettings, FileSource, Progress
 from . import answers, statements, url
+from .checks import checks_of, require_dataset
 from .connection import Connection
 from .dialect import BigQueryDialect
 from .fulltext import stems_of_list, with_stems
-from .jobs import NO_RETRY, Jobs
+from .jobs import Jobs
 from .names import name_columns
 from .rendering import render
 from .tables import Entry, Tables, numeric_types
@@ -40,7 +39,6 @@ from .writing import TableWriter
 log = logging.getLogger(__name__)
 
 _STORAGE_API_ROWS = 20_000
-_FAR_AWAY_SECONDS = 30.0
 
 
 class BigQueryEngine(Engine):
@@ -52,9 +50,8 @@ class BigQueryEngine(Engine):
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
         self.dialect = BigQueryDialect(settings.milliseconds_in_timestamps)
-        self.allowed_functions = _function_names(
-            settings.allowed_functions_file or Path(__file__).parent / "allowed_functions.txt"
-        )
+        file = settings.allowed_functions_file
+        self.allowed_functions = _function_names(file) if file else FUNCTIONS
         write_url = url.parse(settings.write_url, "ckan.datastore.write_url")
         read_url = url.parse(settings.read_url, "ckan.datastore.read_url")
         if (write_url.project, write_url.dataset) != (read_url.project, read_url.dataset):
@@ -77,7 +74,11 @@ class BigQueryEngine(Engine):
 
     def open(self) -> None:
         for side, jobs in ((self._writer, self._write_jobs), (self._reader, self._read_jobs)):
-            _require_dataset(side, jobs)
+            require_dataset(side, jobs)
+
+    def checks(self) -> Sequence[Check]:
+        sides = ((self._writer, self._write_jobs), (self._reader, self._read_jobs))
+        return [check for side, jobs in sides for check in checks_of(side, jobs)]
 
     def close(self) -> None:
         self._writer.close()
@@ -310,31 +311,6 @@ class BigQueryEngine(Engine):
 ENGINE = BigQueryEngine
 
 
-def _require_dataset(side: Connection, jobs: Jobs) -> None:
-    """
-    :raises Misconfigured: the dataset is not there, not here, or not for us
-    """
-    where, setting = side.url, side.url.setting
-    reference = bigquery.DatasetReference(where.project, where.dataset)
-    try:
-        found = jobs.call(
-            lambda client: client.get_dataset(reference, retry=NO_RETRY, timeout=_FAR_AWAY_SECONDS)
-        )
-    except NotFound:
-        raise Misconfigured(
-            f"{setting}: there is no dataset {where.dataset} in project {where.project}; make it: "
-            f"bq mk --location={where.location} {where.project}:{where.dataset}"
-        ) from None
-    except EngineUnavailable as fault:
-        if isinstance(fault.__cause__, Forbidden):
-            raise Misconfigured(f"{setting}: {fault}") from None
-        raise
-    if found.location and found.location.upper() != where.location.upper():
-        raise Misconfigured(
-            f"{setting}: the dataset is in {found.location}; write ?location={found.location}."
-        )
-
-
 def _with_stored_names(
     tree: sge.Expr, sources: Mapping[str, Entry], own: Entry | None = None
 ) -> sge.Expr:
@@ -403,10 +379,11 @@ def _counted_table(tree: sge.Expr) -> str | None:
 
 
 def _parameters(values: Mapping[str, Parameter]) -> list[Any]:
-    return [_parameter(name, each) for name, each in values.items()]
+    return [parameter(name, each) for name, each in values.items()]
 
 
-def _parameter(name: str, given: Parameter) -> Any:
+def parameter(name: str, given: Parameter) -> Any:
+    """A value as the client takes it."""
     value, type = given.value, given.type
     if isinstance(value, tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", value)
@@ -428,3 +405,7 @@ def _function_names(path: Path) -> frozenset[str]:
     """One name on each line, as in the stock backend's list: only quoted names keep their case."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line if line.startswith('"') else line.lower() for line in lines if line)
+
+
+FUNCTIONS = _function_names(Path(__file__).parent / "allowed_functions.txt")
+"""The functions that `datastore_search_sql` may call unless a site says otherwise."""

@@ -22,8 +22,9 @@ from ...model.errors import (
 from ...model.query import Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteMode, WriteResult
-from ..base import Abandoned, Capability, Engine, EngineSettings, FileSource, Progress
+from ..base import Abandoned, Capability, Check, Engine, EngineSettings, FileSource, Progress
 from .catalog import Catalog, Entry, name_columns, to_comment
+from .checks import checks_of, require_folder
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import METADATA, Connections, literal, tune
 from .dialect import DuckLakeDialect
@@ -70,7 +71,7 @@ class DuckLakeEngine(Engine):
     def open(self) -> None:
         url = self._connections.write_url
         if not url.is_remote:
-            _require_folder(Path(url.data_path))
+            require_folder(Path(url.data_path))
         with self._connections.writer() as cursor, self._connections.faults():
             tune(cursor)
             self._let_reader_in(cursor)
@@ -79,6 +80,9 @@ class DuckLakeEngine(Engine):
 
     def close(self) -> None:
         self._connections.close()
+
+    def checks(self) -> Sequence[Check]:
+        return checks_of(self._connections)
 
     @again_on_conflict
     def _let_reader_in(self, cursor: duckdb.DuckDBPyConnection) -> None:
@@ -400,20 +404,6 @@ def _values(query: Query) -> Mapping[str, object]:
 
 def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:
     cursor.execute(tree.sql(dialect="duckdb"))
-
-
-def _require_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".bqdatastore-probe"
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise Misconfigured(
-            f"ckan.datastore.write_url: the data path {path} cannot be written "
-            f"({error.strerror}): create it and give it to the user that CKAN runs as, or name "
-            "another with ?data_path=."
-        ) from None
 
 
 def _function_names(path: Path) -> frozenset[str]:

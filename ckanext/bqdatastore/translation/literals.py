@@ -5,6 +5,7 @@ Each reader takes a constant's text and gives what it means, or what an engine i
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -183,14 +184,31 @@ def date_format(text: str) -> list[tuple[str, str, bool]]:
     return found
 
 
-_REGEX_ESCAPES = {r"\m": r"\b", r"\M": r"\b", r"\y": r"\b", r"\Y": r"\B", r"\Z": r"\z"}
-"""PostgreSQL's constraint escapes as RE2 spells them."""
+_WORD, _BLANK = r"\p{L}\p{N}_", r"\s\x{85}\x{A0}\p{Z}"
+
+_REGEX_ESCAPES = {
+    r"\m": r"\b", r"\M": r"\b", r"\y": r"\b", r"\Y": r"\B", r"\Z": r"\z",
+    r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]", r"\s": f"[{_BLANK}]", r"\S": f"[^{_BLANK}]",
+    "[[:<:]]": r"\b", "[[:>:]]": r"\b",
+}  # fmt: skip
+"""PostgreSQL's escapes as RE2 spells them, which by itself knows the letters of ASCII alone."""
+
+_IN_BRACKETS = {
+    r"\w": _WORD, r"\s": _BLANK, "[:alpha:]": r"\p{L}", "[:alnum:]": r"\p{L}\p{N}",
+    "[:upper:]": r"\p{Lu}", "[:lower:]": r"\p{Ll}", "[:space:]": _BLANK,
+}  # fmt: skip
+
+_REGEX_PART = re.compile(
+    r"(?P<word>\[\[:[<>]:\]\])|(?P<escape>\\.)"
+    r"|(?P<brackets>\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\])",
+    re.S,
+)
 
 
 def regex(pattern: str) -> str:
     """A PostgreSQL regular expression for RE2.
 
-    :raises InvalidRequest: it has a form that RE2 has not (look-around, back references)
+    :raises Untranslatable: it has a form that RE2 has not (look-around, back references)
     """
     if pattern.startswith("***"):
         raise unsupported("a regular expression with a director (***)")
@@ -198,8 +216,32 @@ def regex(pattern: str) -> str:
         raise unsupported("look-around and back references in regular expressions")
     if re.match(r"\(\?[a-z]+\)", pattern):
         raise unsupported("embedded options in regular expressions")
-    pattern = re.sub(r"\[\[:[<>]:\]\]", r"\\b", pattern)
-    return re.sub(r"\\(.)", lambda m: _REGEX_ESCAPES.get(m.group(), m.group()), pattern, flags=re.S)
+    return _REGEX_PART.sub(_regex_part, pattern)
+
+
+def _regex_part(part: re.Match[str]) -> str:
+    if not part["brackets"]:
+        return _REGEX_ESCAPES.get(part.group(), part.group())
+    inner = part.group()
+    if r"\W" in inner or r"\S" in inner:
+        raise unsupported(r"\W and \S in brackets of a regular expression")
+    return re.sub(r"\[:\w+:\]|\\.", lambda m: _IN_BRACKETS.get(m.group(), m.group()), inner)
+
+
+def regex_of_match(pattern: str) -> str:
+    """The same where what it matches is wanted, and not only whether.
+
+    :raises Untranslatable: RE2 could match another part: PostgreSQL takes the longest of several
+        alternatives, and whether it is greedy is decided by the first quantifier
+    """
+    bare = re.sub(r"\\.", "_", _REGEX_PART.sub("_", pattern))
+    if re.search(r"[*+?}]\?", bare):
+        raise unsupported("*?, +?, ?? and {}? in regular expressions whose match is wanted")
+    for group in re.findall(r"[^()]*\|[^()]*", bare):
+        firsts = [each.removeprefix("?:")[:1] for each in group.split("|")]
+        if len(set(firsts)) < len(firsts) or not all(first.isalnum() for first in firsts):
+            raise unsupported("such alternatives in regular expressions whose match is wanted")
+    return regex(pattern)
 
 
 def similar(pattern: str, escape: str | None) -> str:
@@ -295,3 +337,58 @@ def truth(text: str) -> bool:
     if word not in (*TRUE, *FALSE):
         raise InvalidRequest("query", f'invalid input syntax for type boolean: "{text[:100]}"')
     return word in TRUE
+
+
+_NUMBER_FORMAT = re.compile(r"(?P<fill>FM)?(?P<whole>[09,G]*)(?:[.D](?P<fraction>[09]*))?", re.I)
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberFormat:
+    """What a format of `to_char` for numbers says.
+
+    :param digits: a `9` or a `0` for each place before the point
+    :param least: how many of them are shown at least, with zeros
+    :param grouped: whether there are commas after every three
+    :param fraction: a `9` or a `0` for each place after the point
+    :param bare: without blanks (`FM`)
+    :param point: whether a point is shown
+    """
+
+    digits: str
+    least: int
+    grouped: bool
+    fraction: str
+    bare: bool
+    point: bool
+
+    @property
+    def width(self) -> int:
+        """Letters without the sign."""
+        commas = (len(self.digits) - 1) // 3 if self.grouped else 0
+        return len(self.digits) + commas + (1 + len(self.fraction) if self.point else 0)
+
+
+def number_format(pattern: str) -> NumberFormat:
+    """:raises Untranslatable: a format of more than `FM`, `9`, `0`, `,`, `G`, `.` and `D`"""
+    match = _NUMBER_FORMAT.fullmatch(pattern)
+    if match is None or not (match["whole"] or match["fraction"]):
+        raise unsupported(f'the number format "{pattern}"')
+    bare, whole = bool(match["fill"]), match["whole"].upper().replace("G", ",")
+    fraction = match["fraction"] or ""
+    digits = whole.replace(",", "")
+    if "0" in digits.lstrip("9") and "9" in digits.lstrip("9"):
+        # From the first 0 on every place is shown.
+        digits = digits[: digits.index("0")] + "0" * (len(digits) - digits.index("0"))
+    commas = whole.split(",")
+    if len(commas) > 1 and any(len(group) != 3 for group in commas[1:]):
+        raise unsupported(f'the number format "{pattern}"')
+    if bare and "9" in fraction:
+        raise unsupported(f'the number format "{pattern}"')
+    if len(digits) > 18:
+        raise unsupported("number formats of more than 18 places")
+    least = len(digits) - digits.index("0") if "0" in digits else 0
+    if not fraction and least == 0:
+        # Without places after the point a zero is shown all the same.
+        least = 1
+    point = "." in pattern or "D" in pattern.upper()
+    return NumberFormat(digits, least, len(commas) > 1, fraction, bare, point)

@@ -7,6 +7,8 @@ from typing import ClassVar
 import sqlglot.expressions as sge
 from sqlglot.dialects.bigquery import BigQuery
 
+_QUERIES = (sge.Select, sge.SetOperation)
+
 
 class GoogleSQL(BigQuery):
     """BigQuery's dialect as we need it."""
@@ -16,8 +18,14 @@ class GoogleSQL(BigQuery):
         TRANSFORMS: ClassVar = {
             kind: transform
             for kind, transform in BigQuery.Generator.TRANSFORMS.items()
-            if kind is not sge.Cast
+            if kind not in (sge.Cast, sge.Array)
         }
+
+        def array_sql(self, tree: sge.Array) -> str:
+            """sqlglot takes a list whose one expression has a query within for `ARRAY (query)`."""
+            if len(tree.expressions) == 1 and isinstance(tree.expressions[0], _QUERIES):
+                return str(self.func("ARRAY", *tree.expressions))
+            return f"[{self.expressions(tree, flat=True)}]"
 
 
 def render(tree: sge.Expr) -> str:

@@ -7,62 +7,48 @@ both, or what can be said so that it does, goes through; anything else is refuse
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlglot.expressions as sge
 
 from ...model.errors import Unsupported
-from .forms import as_text, call, float_text, moment, number, numeric_text, text, time_text
+from ...model.query import WHOLE
+from ...translation.terms import (
+    FLOATS,
+    INTEGERS,
+    JSONS,
+    Expression,
+    Untranslatable,
+    constant,
+    fn,
+    is_null,
+    kind,
+    op,
+    unsupported,
+    when,
+)
 from .fulltext import BigQueryFullText
-from .types import data_type, numeric_type
+from .translation import arrays, documents, moments, numbers, patterns, queries, texts
+from .translation.aggregates import AGGREGATES, Call, aggregate, ordered_set, sort_keys
+from .translation.casts import converted, numeric_literal
+from .translation.intervals import interval_text
+from .translation.terms import begin, cast, exact
 
-_T = sge.DType
-_INTEGERS = frozenset([_T.SMALLINT, _T.INT, _T.BIGINT])
-_FLOATS = frozenset([_T.FLOAT, _T.DOUBLE])
-_NUMERICS = frozenset([_T.DECIMAL, _T.BIGDECIMAL])
 # How a row's document names the types of its fields.
-_DOCUMENT_TYPES: Mapping[sge.DType | None, str] = {
-    **dict.fromkeys(_INTEGERS, "int8"),
-    **dict.fromkeys(_FLOATS, "float8"),
-    **dict.fromkeys(_NUMERICS, "numeric"),
-    _T.BOOLEAN: "bool",
-    _T.DATE: "date",
-    _T.TIME: "time",
-    _T.TIMESTAMP: "timestamp",
-    _T.TIMESTAMPTZ: "timestamptz",
-    _T.JSON: "nested",
-    _T.ARRAY: "_text",
-}
-_NUMBERS = _INTEGERS | _FLOATS | _NUMERICS
-_TEXTS = frozenset([_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NAME])
-_NO_COMPARISON = frozenset([_T.JSON, _T.JSONB, _T.ARRAY])
+_DOCUMENT_TYPES = {"int2": "int8", "int4": "int8", "float4": "float8", "json": "nested"}
 
 # What says the same in both.
 _SAME = (
-    sge.Select, sge.Subquery, sge.Table, sge.TableAlias, sge.From, sge.Join, sge.Where, sge.Group,
+    sge.Subquery, sge.Table, sge.TableAlias, sge.From, sge.Join, sge.Where, sge.Group,
     sge.Having, sge.Order, sge.Ordered, sge.Limit, sge.Offset, sge.With, sge.CTE, sge.Union,
-    sge.Intersect, sge.Except, sge.Alias, sge.Column, sge.Identifier, sge.Null, sge.Boolean,
+    sge.Alias, sge.Column, sge.Identifier, sge.Null, sge.Boolean,
     sge.Star, sge.Paren, sge.And, sge.Or, sge.Not, sge.Is, sge.Case, sge.If, sge.Placeholder,
-    sge.DataType, sge.DataTypeParam, sge.Exists, sge.Neg, sge.Like,
-    sge.ILike, sge.Distinct, sge.Coalesce, sge.Var, sge.Tuple,
+    sge.DataType, sge.DataTypeParam, sge.Exists, sge.Neg, sge.Distinct, sge.Coalesce, sge.Var,
+    sge.Tuple, sge.Slice, sge.Any, sge.All, sge.Rollup, sge.Cube, sge.GroupingSets,
+    sge.BitwiseNot, sge.WindowSpec,
 )  # fmt: skip
 
-_COMPARISONS = (sge.EQ, sge.NEQ, sge.LT, sge.LTE, sge.GT, sge.GTE, sge.In, sge.Between)
-
-_STORED = {
-    _T.SMALLINT: "INT64",
-    _T.INT: "INT64",
-    _T.BIGINT: "INT64",
-    _T.DOUBLE: "FLOAT64",
-    _T.DATE: "DATE",
-    _T.TIMESTAMP: "DATETIME",
-    _T.BOOLEAN: "BOOL",
-}
-
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d{1,6})?)?")
 
 
 def translate(tree: sge.Expr) -> sge.Expr:
@@ -71,42 +57,16 @@ def translate(tree: sge.Expr) -> sge.Expr:
     :param tree: as `query.guard.bind` gives it
     :raises Unsupported: what is not known to have PostgreSQL's result
     """
-    result = _translated(tree.copy())
+    begin()
+    try:
+        result = _translated(tree.copy())
+        _show_intervals(result)
+    except Untranslatable as fault:
+        raise Unsupported("bigquery", f"{fault.feature} in datastore_search_sql") from None
+    # Parts of it stand in several places.
+    result = result.copy()
     _name_outputs(result)
     return result
-
-
-def _translated(node: sge.Expr) -> sge.Expr:
-    kind = node.type
-    rule = _RULES.get(type(node))
-    if rule is None and not isinstance(node, (*_SAME, *_COMPARISONS)):
-        raise _unsupported(type(node).__name__.upper())
-    types = [_type(each) for each in _operands(node)]
-    if isinstance(node, _COMPARISONS) and _NO_COMPARISON.intersection(types):
-        raise _unsupported("comparing JSON values or arrays")
-    if isinstance(node, _COMPARISONS) and _T.TIMESTAMPTZ in types and len(set(types)) > 1:
-        raise _unsupported("comparing times with a zone to others")
-    if isinstance(node, sge.Distinct) and node.args.get("on"):
-        raise _unsupported("DISTINCT ON")
-    for child in list(node.iter_expressions()):
-        changed = _translated(child)
-        if changed is not child:
-            child.replace(changed)
-    result = rule(node, types) if rule else node
-    result.type = kind
-    return result
-
-
-def _operands(node: sge.Expr) -> list[sge.Expr]:
-    return [each for each in node.iter_expressions() if each.type is not None]
-
-
-def _type(node: sge.Expr) -> sge.DType | None:
-    return node.type.this if node.type is not None else None
-
-
-def _unsupported(what: str) -> Unsupported:
-    return Unsupported("bigquery", f"{what} in datastore_search_sql")
 
 
 def _name_outputs(tree: sge.Expr) -> None:
@@ -122,247 +82,511 @@ def _name_outputs(tree: sge.Expr) -> None:
         used.add(target.alias.lower())
 
 
-# Rules: the node with its parts translated, and the PostgreSQL types that these had.
+def _is_place(ordered: sge.Ordered) -> bool:
+    return isinstance(ordered.this, sge.Literal)
 
-Types = list["sge.DType | None"]
+
+def _show_intervals(tree: sge.Expr) -> None:
+    """Intervals leave as PostgreSQL's texts: Arrow has no type for BigQuery's."""
+    order = tree.args.get("order")
+    sorted_by = {each.this.name for each in order.expressions if _is_place(each)} if order else ()
+    if isinstance(tree, sge.SetOperation):
+        inner: sge.Expr = tree
+        while isinstance(inner, (sge.Subquery, sge.SetOperation)):
+            inner = inner.this
+        if any(kind(target.this) == "interval" for target in inner.expressions):
+            raise unsupported("set operations of intervals")
+        return
+    if isinstance(tree, sge.Subquery):
+        _show_intervals(tree.this)
+        return
+    for place, target in enumerate(tree.expressions):
+        if not isinstance(target, sge.Alias) or kind(target.this) != "interval":
+            continue
+        if tree.args.get("distinct") or str(place + 1) in sorted_by:
+            raise unsupported("answers sorted by an interval, or DISTINCT")
+        target.set("this", interval_text(target.this))
 
 
-def _literal(node: sge.Expr, types: Types) -> sge.Expr:
-    # To BigQuery 1.5 is a float.
-    if _type(node) not in _NUMERICS:
-        return node
-    whole, _, fraction = str(node.this).partition(".")
-    if not (whole + fraction).isdigit():
-        raise _unsupported(f"the number {node.this}")
-    return sge.Cast(
-        this=text(str(node.this)), to=data_type(numeric_type(len(whole), len(fraction)))
+# The walk
+
+
+def _translated(tree: Expression) -> Expression:
+    if isinstance(tree, (sge.Window, sge.Filter, sge.WithinGroup)) or _is_aggregate(tree):
+        result = _call(tree)
+    elif isinstance(tree, sge.Select):
+        result = _select(tree)
+    else:
+        rule = _RULES.get(type(tree))
+        if rule is None and not isinstance(tree, _SAME):
+            raise unsupported(type(tree).__name__.upper())
+        _translate_children(tree)
+        result = rule(tree) if rule else tree
+        if result is not tree and isinstance(tree, WHOLE) and not isinstance(result, WHOLE):
+            result = sge.Paren(this=result)
+    result.type = tree.type
+    return result
+
+
+def _translate_children(tree: Expression, skip: Sequence[str] = ()) -> None:
+    for key, value in list(tree.args.items()):
+        if key in skip or isinstance(value, (sge.DataType, sge.TableAlias, sge.Identifier)):
+            continue
+        if isinstance(value, sge.Expr):
+            tree.set(key, _translated(value))
+        elif isinstance(value, list):
+            translated = [
+                _translated(item) if isinstance(item, sge.Expr) else item for item in value
+            ]
+            tree.set(key, translated)
+
+
+def _select(tree: sge.Select) -> Expression:
+    if tree.args.get("group"):
+        # Before anything is said otherwise: the same is selected and grouped by.
+        queries.group(tree)
+    _translate_children(tree)
+    distinct = tree.args.get("distinct")
+    if distinct is not None and distinct.args.get("on"):
+        queries.distinct_on(tree)
+    order = tree.args.get("order")
+    if order is not None:
+        _order(tree, order)
+    return tree
+
+
+def _order(tree: sge.Select, order: sge.Order) -> None:
+    """NaN is PostgreSQL's greatest float and BigQuery's least."""
+    keys: list[sge.Ordered] = []
+    for each in order.expressions:
+        value = each.this
+        if isinstance(value, sge.Literal):
+            value = tree.expressions[int(value.name) - 1]
+            value = value.this if isinstance(value, sge.Alias) else value
+        if kind(value).startswith("_") or kind(value) in JSONS:
+            raise unsupported("ORDER BY with arrays or JSON")
+        if kind(value) in FLOATS and not tree.args.get("distinct"):
+            keys += sort_keys(_with_value(each, value))
+        else:
+            keys.append(each)
+    order.set("expressions", keys)
+
+
+def _with_value(ordered: sge.Ordered, value: Expression) -> sge.Ordered:
+    named = sge.Ordered(**{**ordered.args, "this": value})
+    return named
+
+
+def _is_aggregate(tree: Expression) -> bool:
+    return isinstance(tree, sge.Anonymous) and tree.name in AGGREGATES
+
+
+def _call(tree: Expression) -> Expression:
+    """A call of an aggregate with what stands around it."""
+    over, condition, ordered = None, None, None
+    call = tree
+    while not isinstance(call, sge.Anonymous):
+        if isinstance(call, sge.Window):
+            over = _window(call)
+        elif isinstance(call, sge.Filter):
+            condition = _translated(call.expression.this)
+        else:
+            _translate_children(call.expression)
+            ordered = call.expression.expressions
+        call = call.this
+    found = _taken_apart(call, condition, over)
+    if ordered is not None:
+        if over is not None:
+            raise unsupported(f"{call.name} WITHIN GROUP with OVER")
+        return ordered_set(found, ordered)
+    return aggregate(found)
+
+
+def _taken_apart(
+    call: sge.Anonymous, condition: Expression | None, over: sge.Window | None
+) -> Call:
+    arguments: list[Expression] = []
+    distinct, order = False, []
+    for each in call.expressions:
+        value = each
+        if isinstance(value, sge.Order):
+            _translate_children(value, skip=("this",))
+            order = list(value.expressions)
+            value = value.this
+        if isinstance(value, sge.Distinct):
+            distinct = True
+            arguments += [_translated(one) for one in value.expressions]
+        elif isinstance(value, sge.Star):
+            arguments.append(value)
+        else:
+            arguments.append(_translated(value))
+    return Call(call.name, arguments, distinct, order, condition, over)
+
+
+_FRAMES = ("ROWS", "RANGE")
+
+
+def _window(tree: sge.Window) -> sge.Window:
+    """What is in OVER; the call is not in it."""
+    window = sge.Window(**{key: value for key, value in tree.args.items() if key != "this"})
+    _translate_children(window)
+    window.set(
+        "partition_by",
+        [queries.partition_key(each) for each in window.args.get("partition_by") or ()],
     )
+    order, frame = window.args.get("order"), window.args.get("spec")
+    if frame is not None and (frame.args.get("exclude") or frame.args.get("kind") not in _FRAMES):
+        raise unsupported("GROUPS and EXCLUDE in windows")
+    offsets = [frame.args.get(key) for key in ("start", "end")] if frame is not None else []
+    in_range = frame is not None and frame.args.get("kind") == "RANGE"
+    if in_range and any(isinstance(each, sge.Expr) for each in offsets):
+        raise unsupported("RANGE with offsets in windows")
+    if order is not None:
+        keys = [key for each in order.expressions for key in sort_keys(each)]
+        window.set("order", sge.Order(expressions=keys))
+    return window
 
 
-def _sum_or_difference(node: sge.Expr, types: Types) -> sge.Expr:
-    if set(types) <= _NUMBERS:
-        return node
-    if types[0] is _T.DATE and types[1] in _INTEGERS:
-        return node
-    raise _unsupported("calculating with dates and times")
+# Rules for nodes: their parts are translated
 
 
-def _product(node: sge.Expr, types: Types) -> sge.Expr:
-    if not set(types) <= _NUMBERS:
-        raise _unsupported("this multiplication")
-    if set(types) <= _NUMERICS:
-        # BigQuery keeps nine digits after the point.
-        raise _unsupported("multiplying exact numbers (cast one to float8)")
-    return node
+def _literal(tree: sge.Literal) -> Expression:
+    if tree.is_string or kind(tree) != "numeric":
+        return tree
+    return numeric_literal(tree.name)
 
 
-def _division(node: sge.Expr, types: Types) -> sge.Expr:
-    if set(types) <= _INTEGERS:
-        return call("DIV", node.this, node.expression)
-    if set(types) & _FLOATS:
-        return sge.Div(this=node.this, expression=node.expression)
-    raise _unsupported("dividing exact numbers (cast one to float8)")
+def _arithmetic(tree: sge.Binary) -> Expression:
+    kinds = [kind(side) for side in (tree.this, tree.expression)]
+    if all(name in (*INTEGERS, *FLOATS, "numeric") for name in kinds):
+        return numbers.computed(tree)
+    if isinstance(tree, sge.Mul):
+        return moments.multiplied(tree)
+    return moments.added(tree)
 
 
-def _remainder(node: sge.Expr, types: Types) -> sge.Expr:
-    if set(types) <= _INTEGERS:
-        return call("MOD", _bare(node.this), _bare(node.expression))
-    raise _unsupported("% of numbers that are no integers")
+def _divide(tree: sge.Div) -> Expression:
+    return moments.multiplied(tree) if kind(tree.this) == "interval" else numbers.divided(tree)
 
 
-def _bare(node: sge.Expr) -> sge.Expr:
-    return node.unnest()
+def _modulo(tree: sge.Mod) -> Expression:
+    return numbers.remainder(tree.this, tree.expression)
 
 
-def _concatenation(node: sge.Expr, types: Types) -> sge.Expr:
-    if set(types) <= _TEXTS:
-        return node
-    raise _unsupported("|| of values that are no text (cast them)")
+def _power(tree: sge.Pow) -> Expression:
+    return numbers.NUMBER_FUNCTIONS["power"]([tree.this, tree.expression])
 
 
-def _cast(node: sge.Expr, types: Types) -> sge.Expr:
-    wanted, given = node.args["to"].this, types[0] if types else None
-    value = node.this
-    if wanted in _TEXTS:
-        return _cut(_text_of(value, given), node.args["to"])
-    is_literal = isinstance(value, sge.Literal) and value.is_string
-    if wanted is _T.BOOLEAN and (is_literal or given in _TEXTS):
-        return _boolean(value)
-    if is_literal:
-        if wanted is _T.UUID:
-            return text(_uuid(str(value.this)))
-        if wanted is _T.DATE and not _DATE.fullmatch(str(value.this)):
-            raise _unsupported("dates that are not written like 2020-01-31")
-        if wanted is _T.TIMESTAMP and not _MOMENT.fullmatch(str(value.this)):
-            raise _unsupported("timestamps that are not written like 2020-01-31 10:00:00")
-    if wanted in _INTEGERS and given in _FLOATS:
-        raise _unsupported("casts of float8 to an integer (they round differently)")
-    if wanted in _NUMERICS and not node.args["to"].expressions:
-        if given in _INTEGERS | _NUMERICS or isinstance(value, sge.Literal):
-            return sge.Cast(this=value, to=data_type("BIGNUMERIC"))
-        raise _unsupported("this cast to numeric")
-    if given is _T.BOOLEAN and wanted not in (_T.BOOLEAN, *_INTEGERS):
-        raise _unsupported("this cast of a boolean")
-    if wanted is _T.DATE and given not in (*_TEXTS, _T.DATE, _T.TIMESTAMP):
-        raise _unsupported("this cast to a date")
-    stored = _STORED.get(wanted)
-    if stored is None:
-        raise _unsupported(f"casts to {wanted.value.lower()}")
-    return sge.Cast(this=value, to=data_type(stored))
+def _concatenate(tree: sge.DPipe) -> Expression:
+    left, right = tree.this, tree.expression
+    if kind(tree) in JSONS:
+        raise unsupported("the merging of jsonb with ||")
+    if kind(tree).startswith("_"):
+        return arrays.concatenated(left, right)
+    return texts.concatenated(left, right)
 
 
-def _uuid(written: str) -> str:
-    try:
-        return str(uuid.UUID(written))
-    except ValueError:
-        raise _unsupported("a uuid that is none") from None
+def _compare(tree: sge.Binary) -> Expression:
+    left, right = tree.this, tree.expression
+    if isinstance(right, (sge.Any, sge.All)):
+        return queries.quantified(
+            right, lambda item: _compared(type(tree), left, item, kind(left), kind(right))
+        )
+    return _compared(type(tree), left, right, kind(left), kind(right))
 
 
-def _cut(value: sge.Expr, type: sge.DataType) -> sge.Expr:
-    """A text as long as its type allows."""
-    if not type.expressions:
-        return value
-    if type.this is not _T.VARCHAR:
-        raise _unsupported("casts to char")
-    return call("LEFT", value, number(int(type.expressions[0].name)))
+def _compared(
+    node: type[sge.Binary], left: Expression, right: Expression, one: str, other: str
+) -> Expression:
+    for name in (one, other):
+        if name in JSONS or name.startswith("_"):
+            raise unsupported("comparing JSON values or arrays")
+    if {one, other} & {"timestamptz"} and one != other:
+        left, right = (
+            cast(side, "timestamptz") if name != "timestamptz" else side
+            for side, name in ((left, one), (right, other))
+        )
+    elif {one, other} == {"date", "timestamp"}:
+        left, right = cast(left, "timestamp"), cast(right, "timestamp")
+    if one in FLOATS and other in FLOATS:
+        return _floats_compared(node, left, right)
+    return op(node, left, right)
 
 
-def _boolean(value: sge.Expr) -> sge.Expr:
-    word = str(value.this).strip().lower() if isinstance(value, sge.Literal) else ""
-    if word in ("t", "true"):
-        return sge.true()
-    if word in ("f", "false"):
-        return sge.false()
-    raise _unsupported("casts of such texts to bool")
+def _floats_compared(node: type[sge.Binary], left: Expression, right: Expression) -> Expression:
+    """NaN is equal to itself and above all others."""
+    plain = op(node, left, right)
+    sides: list[Expression | None] = [
+        None if _is_number(side) else fn("IS_NAN", side) for side in (left, right)
+    ]
+    both = op(sge.And, *nans) if len(nans := [each for each in sides if each]) == 2 else None
+    larger = {sge.GT: 0, sge.GTE: 0, sge.LT: 1, sge.LTE: 1}.get(node)
+    result: Expression = plain
+    if larger is not None and sides[larger] is not None:
+        nan, rest = sides[larger], sides[1 - larger]
+        assert nan is not None
+        if node in (sge.GT, sge.LT) and rest is not None:
+            nan = op(sge.And, nan, sge.Not(this=rest))
+        value = (right, left)[larger]
+        result = op(sge.Or, result, op(sge.And, nan, sge.Not(this=is_null(value))))
+    elif both is not None and node is sge.EQ:
+        result = op(sge.Or, result, both)
+    elif both is not None and node is sge.NEQ:
+        result = op(sge.And, result, sge.Not(this=both))
+    return result
 
 
-def _text_of(value: sge.Expr, given: sge.DType | None) -> sge.Expr:
-    if given in _TEXTS or given is _T.UUID:
-        return value
-    if given in _NUMERICS:
-        return numeric_text(value)
-    if given is _T.DOUBLE:
-        return float_text(value)
-    if given is _T.TIMESTAMP:
-        return call("REPLACE", moment(value, "timestamp"), text("T"), text(" "))
-    if given is _T.TIME:
-        return time_text(value)
-    if given in _INTEGERS or given in (_T.BOOLEAN, _T.DATE):
-        return as_text(value)
-    raise _unsupported("this cast to text")
+def _is_number(tree: Expression) -> bool:
+    """Whether it is a constant that is no NaN."""
+    while isinstance(tree, (sge.Paren, sge.Cast, sge.Neg)):
+        tree = tree.this
+    return isinstance(tree, sge.Literal) and tree.name.lower() != "nan"
 
 
-Arguments = list[sge.Expr]
+def _alike(tree: sge.NullSafeEQ | sge.NullSafeNEQ) -> Expression:
+    for side in (tree.this, tree.expression):
+        if kind(side) in (*FLOATS, *JSONS) or kind(side).startswith("_"):
+            raise unsupported("IS DISTINCT FROM of this type")
+    return tree
 
 
-def _named(name: str) -> Callable[[Arguments, Types], sge.Expr]:
-    return lambda arguments, types: call(name, *arguments)
+def _in(tree: sge.In) -> Expression:
+    if kind(tree.this) in JSONS or kind(tree.this).startswith("_"):
+        raise unsupported("comparing JSON values or arrays")
+    if kind(tree.this) in FLOATS and not all(map(_is_number, tree.expressions)):
+        raise unsupported("IN with floats that are not constants")
+    return tree
 
 
-def _only(types_: frozenset[sge.DType], name: str) -> Callable[[Arguments, Types], sge.Expr]:
-    def made(arguments: Arguments, types: Types) -> sge.Expr:
-        if not set(types) <= types_:
-            raise _unsupported(f"{name.lower()}() of this type")
-        return call(name, *arguments)
-
-    return made
-
-
-def _extreme(name: str) -> Callable[[Arguments, Types], sge.Expr]:
-    def made(arguments: Arguments, types: Types) -> sge.Expr:
-        if _NO_COMPARISON.intersection(types):
-            raise _unsupported(f"{name.lower()}() of this type")
-        return call(name, *arguments)
-
-    return made
+def _between(tree: sge.Between) -> Expression:
+    low = _compared(sge.GTE, tree.this, tree.args["low"], kind(tree.this), kind(tree.args["low"]))
+    high = _compared(
+        sge.LTE, tree.this, tree.args["high"], kind(tree.this), kind(tree.args["high"])
+    )
+    return op(sge.And, low, high)
 
 
-def _average(arguments: Arguments, types: Types) -> sge.Expr:
-    if set(types) <= _FLOATS:
-        return call("AVG", *arguments)
-    exact = sge.Cast(this=arguments[0], to=data_type("BIGNUMERIC"))
-    return call("ROUND", call("AVG", exact), number(16))
+def _like(tree: sge.Binary) -> Expression:
+    if isinstance(tree.parent, sge.Escape):
+        return tree
+    return patterns.like(tree.this, tree.expression, isinstance(tree, sge.ILike))
 
 
-def _sum(arguments: Arguments, types: Types) -> sge.Expr:
-    if types == [_T.BIGINT]:
-        exact = sge.Cast(this=arguments[0], to=data_type("BIGNUMERIC"))
-        return call("SUM", exact)
-    return call("SUM", *arguments)
+def _escape(tree: sge.Escape) -> Expression:
+    escape = constant(tree.expression, "an escape character")
+    test = tree.this
+    if isinstance(test, sge.SimilarTo):
+        return patterns.similar(test.this, test.expression, escape)
+    return patterns.like(test.this, test.expression, isinstance(test, sge.ILike), escape)
 
 
-def _trim(name: str) -> Callable[[Arguments, Types], sge.Expr]:
-    # PostgreSQL takes away spaces alone, BigQuery any white space unless told what.
-    return lambda arguments, types: call(name, *arguments, *([text(" ")] * (len(arguments) == 1)))
+def _similar(tree: sge.SimilarTo) -> Expression:
+    if isinstance(tree.parent, sge.Escape):
+        return tree
+    return patterns.similar(tree.this, tree.expression)
 
 
-_PARTS = ("year", "quarter", "month", "day", "hour", "minute", "second")
+def _matched(flags: str, negated: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        found = patterns.matches(tree.this, tree.expression, flags)
+        return sge.Not(this=found) if negated else found
+
+    return rule
 
 
-def _truncated(arguments: Arguments, types: Types) -> sge.Expr:
-    if len(arguments) != 2:
-        raise _unsupported("date_trunc() with a zone")
-    part, value = arguments
-    name = str(part.this).lower() if isinstance(part, sge.Literal) else ""
-    if types[-1] is not _T.TIMESTAMP or name not in _PARTS:
-        raise _unsupported("date_trunc() of this part or type")
-    return call("DATETIME_TRUNC", value, sge.Var(this=name.upper()))
+def _liked(ignore_case: bool, negated: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        found = patterns.like(tree.this, tree.expression, ignore_case)
+        return sge.Not(this=found) if negated else found
+
+    return rule
 
 
-_FUNCTIONS: Mapping[str, Callable[[Arguments, Types], sge.Expr]] = {
-    "count": _named("COUNT"),
-    "min": _extreme("MIN"),
-    "max": _extreme("MAX"),
-    "sum": _sum,
-    "avg": _average,
-    "abs": _only(_NUMBERS, "ABS"),
-    "ceil": _only(_FLOATS, "CEIL"),
-    "floor": _only(_FLOATS, "FLOOR"),
-    "sqrt": _only(_FLOATS, "SQRT"),
-    "exp": _only(_FLOATS, "EXP"),
-    "ln": _only(_FLOATS, "LN"),
-    "lower": _only(_TEXTS, "LOWER"),
-    "upper": _only(_TEXTS, "UPPER"),
-    "length": _only(_TEXTS, "CHAR_LENGTH"),
-    "reverse": _only(_TEXTS, "REVERSE"),
-    "strpos": _only(_TEXTS, "STRPOS"),
-    "starts_with": _only(_TEXTS, "STARTS_WITH"),
-    "btrim": _trim("TRIM"),
-    "ltrim": _trim("LTRIM"),
-    "rtrim": _trim("RTRIM"),
-    "date_trunc": _truncated,
+def _arrow(take: Callable[..., Expression], path: bool) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        keys = documents.keys_of(tree.expression) if path else [tree.expression]
+        return take(tree.this, keys, path)
+
+    return rule
+
+
+def _has_keys(node: type[sge.Connector]) -> Callable[[sge.Operator], Expression]:
+    def rule(tree: sge.Operator) -> Expression:
+        tests = [documents.has_key(tree.this, key) for key in documents.keys_of(tree.expression)]
+        result = tests[0]
+        for test in tests[1:]:
+            result = op(node, result, test)
+        return result
+
+    return rule
+
+
+def _contains(outer: Expression, inner: Expression) -> Expression:
+    if kind(outer) in JSONS:
+        raise unsupported("the operators @> and <@ on jsonb")
+    return arrays.contained(outer, inner)
+
+
+_OPERATORS: Mapping[str, Callable[[sge.Operator], Expression]] = {
+    "~": _matched("", False),
+    "~*": _matched("i", False),
+    "!~": _matched("", True),
+    "!~*": _matched("i", True),
+    "~~": _liked(False, False),
+    "!~~": _liked(False, True),
+    "~~*": _liked(True, False),
+    "!~~*": _liked(True, True),
+    "^@": lambda tree: fn("STARTS_WITH", tree.this, tree.expression),
+    "->": _arrow(documents.extract, False),
+    "->>": _arrow(documents.extract_text, False),
+    "#>": _arrow(documents.extract, True),
+    "#>>": _arrow(documents.extract_text, True),
+    "?": lambda tree: documents.has_key(tree.this, tree.expression),
+    "?|": _has_keys(sge.Or),
+    "?&": _has_keys(sge.And),
+    "@>": lambda tree: _contains(tree.this, tree.expression),
+    "<@": lambda tree: _contains(tree.expression, tree.this),
+    "&&": lambda tree: arrays.overlaps(tree.this, tree.expression),
+    "&": numbers.bits(sge.BitwiseAnd),
+    "|": numbers.bits(sge.BitwiseOr),
+    "#": numbers.bits(sge.BitwiseXor),
+    "<<": lambda tree: numbers.shifted(tree, True),
+    ">>": lambda tree: numbers.shifted(tree, False),
 }
 
 
-def _document(fields: Arguments, types: Types) -> sge.Expr:
+def _operator(tree: sge.Operator) -> Expression:
+    sign = tree.args["operator"].name
+    rule = _OPERATORS.get(sign)
+    if rule is None:
+        raise unsupported(f"the operator {sign}")
+    if isinstance(tree.expression, (sge.Any, sge.All)):
+        return _any_pattern(tree, rule)
+    return rule(tree)
+
+
+def _any_pattern(tree: sge.Operator, rule: Callable[[sge.Operator], Expression]) -> Expression:
+    """`LIKE ANY (array)` by a constant array: one test for each of its elements."""
+    quantifier = tree.expression
+    connector = sge.Or if isinstance(quantifier, sge.Any) else sge.And
+    result: Expression | None = None
+    for item in documents.keys_of(quantifier.this):
+        one = sge.Operator(this=tree.this, operator=tree.args["operator"], expression=item)
+        test = rule(one)
+        result = test if result is None else op(connector, result, test)
+    return result or sge.Boolean(this=connector is sge.And)
+
+
+def _nullif(tree: sge.Nullif) -> Expression:
+    left, right = tree.this, tree.expression
+    same = _compared(sge.EQ, left, right, kind(left), kind(right))
+    return when((same, sge.Null()), otherwise=left)
+
+
+def _case(tree: sge.Case) -> Expression:
+    if tree.this and kind(tree.this) in (*FLOATS, *JSONS):
+        raise unsupported("CASE of this type")
+    if kind(tree) == "numeric":
+        for branch in tree.args["ifs"]:
+            branch.set("true", _exactly(branch.args["true"]))
+        tree.set("default", _exactly(tree.args["default"]))
+    return tree
+
+
+def _coalesce(tree: sge.Coalesce) -> Expression:
+    if kind(tree) != "numeric":
+        return tree
+    first, *others = (_exactly(each) for each in (tree.this, *tree.expressions))
+    return sge.func("coalesce", first, *others)
+
+
+def _exactly(value: Expression) -> Expression:
+    return value if isinstance(value, sge.Null) else exact(value)
+
+
+def _set_operation(tree: sge.SetOperation) -> Expression:
+    if not tree.args.get("distinct"):
+        raise unsupported(f"{tree.key.upper()} ALL")
+    return tree
+
+
+def _current_date(tree: sge.CurrentDate) -> Expression:
+    return fn("CURRENT_DATE", "UTC")
+
+
+def _lateral(tree: sge.Lateral) -> Expression:
+    raise unsupported("LATERAL")
+
+
+def _document(fields: Sequence[Expression]) -> Expression:
     """The texts of a row's fields; a list that leaves BigQuery can hold no null."""
-    texts = [
-        _FULL_TEXT.full_text_value(field, _DOCUMENT_TYPES.get(type, "text"), True)
-        for field, type in zip(fields, types, strict=True)
+    values = [
+        _FULL_TEXT.full_text_value(field, _document_type(kind(field)), True) for field in fields
     ]
-    return sge.Array(expressions=[sge.func("coalesce", each, text("")) for each in texts])
+    return sge.Array(
+        expressions=[sge.func("coalesce", each, sge.Literal.string("")) for each in values]
+    )
+
+
+def _document_type(name: str) -> str:
+    return "_text" if name.startswith("_") else _DOCUMENT_TYPES.get(name, name)
 
 
 _FULL_TEXT = BigQueryFullText()
 
 
-def _function(node: sge.Expr, types: Types) -> sge.Expr:
-    if node.name == "row_document":
-        return _document(list(node.expressions), types)
-    rule = _FUNCTIONS.get(node.name.lower())
+def _function(tree: sge.Anonymous) -> Expression:
+    name = tree.name.lower()
+    if name == "row_document":
+        return _document(tree.expressions)
+    if name == "array":
+        return arrays.of_query(tree.expressions[0], kind(tree))
+    rule = _FUNCTIONS.get(name)
     if rule is None:
-        raise _unsupported(f"{node.name.lower()}()")
-    return rule(list(node.expressions), types)
+        raise unsupported(f"{name}()")
+    return rule(tree.expressions)
 
 
-_RULES: Mapping[type[sge.Expr], Callable[[sge.Expr, Types], sge.Expr]] = {
+_FUNCTIONS: Mapping[str, Callable[[Sequence[Expression]], Expression]] = {
+    **numbers.NUMBER_FUNCTIONS,
+    **texts.TEXT_FUNCTIONS,
+    **patterns.PATTERN_FUNCTIONS,
+    **moments.TIME_FUNCTIONS,
+    **arrays.ARRAY_FUNCTIONS,
+    **documents.JSON_FUNCTIONS,
+}
+
+_RULES: Mapping[type[sge.Expr], Callable[..., Expression]] = {
     sge.Literal: _literal,
-    sge.Add: _sum_or_difference,
-    sge.Sub: _sum_or_difference,
-    sge.Mul: _product,
-    sge.Div: _division,
-    sge.Mod: _remainder,
-    sge.DPipe: _concatenation,
-    sge.Cast: _cast,
+    sge.Cast: converted,
+    sge.Add: _arithmetic,
+    sge.Sub: _arithmetic,
+    sge.Mul: _arithmetic,
+    sge.Div: _divide,
+    sge.Mod: _modulo,
+    sge.Pow: _power,
+    sge.DPipe: _concatenate,
+    **dict.fromkeys((sge.EQ, sge.NEQ, sge.LT, sge.LTE, sge.GT, sge.GTE), _compare),
+    sge.NullSafeEQ: _alike,
+    sge.NullSafeNEQ: _alike,
+    sge.In: _in,
+    sge.Between: _between,
+    sge.Like: _like,
+    sge.ILike: _like,
+    sge.SimilarTo: _similar,
+    sge.Escape: _escape,
+    sge.Operator: _operator,
+    sge.Array: arrays.array,
+    sge.Bracket: arrays.bracket,
+    sge.Nullif: _nullif,
+    sge.Case: _case,
+    sge.Coalesce: _coalesce,
+    sge.Greatest: numbers.extreme,
+    sge.Least: numbers.extreme,
+    sge.CurrentDate: _current_date,
+    sge.Intersect: _set_operation,
+    sge.Except: _set_operation,
+    sge.Values: queries.values,
+    sge.Lateral: _lateral,
     sge.Anonymous: _function,
 }

@@ -28,7 +28,9 @@ class CatalogDatabase:
         self._lock = threading.Lock()
         self._idle: list[connection] = []
 
-    def read(self, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def read(
+        self, statement: str, values: Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
         """The rows that a SELECT finds.
 
         :param values: of the parameters in it (`%(name)s`)
@@ -67,7 +69,7 @@ class CatalogDatabase:
         return opened
 
     def _ask(
-        self, used: connection, statement: str, values: Mapping[str, object]
+        self, used: connection, statement: str, values: Mapping[str, object] | None
     ) -> list[tuple[Any, ...]]:
         try:
             with used.cursor() as cursor:

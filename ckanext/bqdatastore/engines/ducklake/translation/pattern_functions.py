@@ -31,10 +31,10 @@ def regexp_options(flags: str) -> str:
     return options + ("m" if "n" in flags else "s") + ("g" if "g" in flags else "")
 
 
-def _pattern(tree: Expression) -> Expression:
+def _pattern(tree: Expression, read: Callable[[str], str] = literals.regex) -> Expression:
     """A regular expression for RE2; one that is not constant is taken as it comes."""
     text = text_of(tree)
-    return tree if text is None else sge.Literal.string(literals.regex(text))
+    return tree if text is None else sge.Literal.string(read(text))
 
 
 def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
@@ -54,7 +54,13 @@ def _regexp_replace(arguments: Arguments) -> Expression:
     new = constant(replacement, "a replacement")
     # `\&` is the whole match; RE2 says `\0`.
     new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
-    return fn("regexp_replace", value, _pattern(pattern), new, regexp_options(flags))
+    return fn(
+        "regexp_replace",
+        value,
+        _pattern(pattern, literals.regex_of_match),
+        new,
+        regexp_options(flags),
+    )
 
 
 def like(
@@ -101,7 +107,7 @@ def _regex_of_like(pattern: Expression, escape: str) -> Expression:
 
 def regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
     """The first captured part of the first match, or all of it; NULL where nothing matches."""
-    text = literals.regex(pattern)
+    text = literals.regex_of_match(pattern)
     options = regexp_options(flags).replace("g", "")
     part = fn("regexp_extract", value, text, min(literals.groups(text), 1), options)
     return when(
@@ -111,7 +117,10 @@ def regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
 
 
 def _regexp_match(arguments: Arguments) -> Expression:
-    value, pattern = arguments[0], literals.regex(constant(arguments[1], "a regular expression"))
+    value, pattern = (
+        arguments[0],
+        literals.regex_of_match(constant(arguments[1], "a regular expression")),
+    )
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
     options = regexp_options(flags)
     count = literals.groups(pattern)
@@ -127,14 +136,24 @@ def _regexp_count(arguments: Arguments) -> Expression:
     if len(arguments) != 2:
         raise unsupported("regexp_count with a start or flags")
     return cast(
-        fn("len", fn("regexp_extract_all", arguments[0], _pattern(arguments[1]), 0, "s")), "int4"
+        fn(
+            "len",
+            fn(
+                "regexp_extract_all",
+                arguments[0],
+                _pattern(arguments[1], literals.regex_of_match),
+                0,
+                "s",
+            ),
+        ),
+        "int4",
     )
 
 
 def _regexp_substr(arguments: Arguments) -> Expression:
     if len(arguments) != 2:
         raise unsupported("regexp_substr with a start or flags")
-    pattern = literals.regex(constant(arguments[1], "a regular expression"))
+    pattern = literals.regex_of_match(constant(arguments[1], "a regular expression"))
     return when(
         (
             fn("regexp_matches", arguments[0], pattern, "s"),
@@ -146,7 +165,12 @@ def _regexp_substr(arguments: Arguments) -> Expression:
 
 def _regexp_split(arguments: Arguments) -> Expression:
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    return fn("string_split_regex", arguments[0], _pattern(arguments[1]), regexp_options(flags))
+    return fn(
+        "string_split_regex",
+        arguments[0],
+        _pattern(arguments[1], literals.regex_of_match),
+        regexp_options(flags),
+    )
 
 
 PATTERN_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {

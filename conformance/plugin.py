@@ -68,8 +68,8 @@ def pytest_collection(session: pytest.Session) -> None:
     _wipe_ours(patch, mirror)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reasons = left_out.reasons()
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = left_out.reasons(config.getoption("--datastore-engine"))
     for item in items:
         name = _names[item.nodeid] = _name(item)
         if name in reasons:

@@ -11,8 +11,10 @@ ROWS ?=
 QUICK ?=
 # Arguments for pytest: `make test TESTS="devstack -k search"`.
 TESTS ?=
-# The engine that `make conformance` runs CKAN's tests on.
+# The engine that `make conformance` runs CKAN's tests on, and the packages of these tests.
 ENGINE ?= ducklake
+CKAN_TESTS := datastore.tests datatablesview.tests datapusher.tests chained_functions.tests \
+	example_idatastorebackend.test
 # How many requests `make differential` makes up, and where in all possible ones it begins.
 REQUESTS ?= 1000
 SEED ?= 1
@@ -53,11 +55,13 @@ bench: venv  ## Side by side with the stock backend (LINES="info insert 1" ROWS=
 		$(if $(filter-out 0,$(QUICK)),--quick)
 
 .PHONY: conformance
-conformance: venv  ## Run CKAN's own DataStore tests on our backend (ENGINE=bigquery: on that engine)
+conformance: venv  ## Run CKAN's own tests on our backend (ENGINE=bigquery or postgresql: on that)
 	@$(BIN)/python -m devstack run $(if $(filter bigquery,$(ENGINE)),--bigquery) -- \
 		$(BIN)/python -m pytest -q -p conformance.plugin --datastore-engine=$(ENGINE) \
+		$(if $(filter postgresql,$(ENGINE)),--check-figures) \
 		--ckan-ini=conformance/test.ini --import-mode=importlib \
-		-o consider_namespace_packages=true --pyargs ckanext.datastore.tests
+		-o consider_namespace_packages=true \
+		--pyargs $(addprefix ckanext.,$(CKAN_TESTS))
 
 .PHONY: differential
 differential: venv  ## Send the same requests to CKAN's own backend and to ours (REQUESTS=1000 SEED=1)

@@ -15,20 +15,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import sqlglot.expressions as sge
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud import bigquery
 
+from ...model import metadata
 from ...model.errors import InvalidRequest
-from ...model.table import ID, Field, Table
+from ...model.table import ID, Table
 from .jobs import NO_RETRY, Jobs
 from .names import STAGING_PREFIX, table_id, table_name
 from .statements import UNFINISHED
 from .types import is_clusterable, stored_type
-
-FORMAT = 1
-"""Version of the JSON in a table's description."""
 
 _KIND = "bqdatastore"
 _TABLE, _ALIAS = "table", "alias"
@@ -76,26 +73,8 @@ def to_description(table: Table, columns: Mapping[str, str], types: Mapping[str,
 
     :raises InvalidRequest: it is longer than BigQuery allows
     """
-    text = msgspec.json.encode(
-        {
-            "v": FORMAT,
-            "fields": [
-                {
-                    "id": field.id,
-                    "type": field.type,
-                    **({"column": columns[field.id]} if columns[field.id] != field.id else {}),
-                    **({"stored": types[columns[field.id]]} if columns[field.id] in types else {}),
-                    **({"info": field.info} if field.info is not None else {}),
-                    **({"plugin_data": field.plugin_data} if field.plugin_data else {}),
-                }
-                for field in table.fields
-            ],
-            "primary_key": table.primary_key,
-            "indexes": table.indexes,
-            "triggers": table.triggers,
-            "aliases": table.aliases,
-        }
-    )
+    stored = {name: {"stored": type} for name, type in types.items()}
+    text = metadata.to_json(table, columns, stored)
     description = text.decode()
     if len(description) > _DESCRIPTION_LENGTH:
         description = _COMPRESSED + base64.b85encode(zlib.compress(text, 9)).decode()
@@ -113,23 +92,10 @@ def from_description(name: str, description: str) -> tuple[Table, dict[str, str]
     text = description.encode()
     if description.startswith(_COMPRESSED):
         text = zlib.decompress(base64.b85decode(description.removeprefix(_COMPRESSED)))
-    content: dict[str, Any] = msgspec.json.decode(text)
-    columns = {ID: ID}
-    columns.update((field["id"], field.get("column", field["id"])) for field in content["fields"])
+    table, columns, content = metadata.from_json(name, text)
     types = {
         columns[field["id"]]: field["stored"] for field in content["fields"] if "stored" in field
     }
-    table = Table(
-        name=name,
-        fields=tuple(
-            Field(field["id"], field["type"], field.get("info"), field.get("plugin_data", {}))
-            for field in content["fields"]
-        ),
-        primary_key=tuple(content["primary_key"]),
-        indexes=tuple(tuple(index) for index in content["indexes"]),
-        triggers=tuple(content["triggers"]),
-        aliases=tuple(content["aliases"]),
-    )
     return table, columns, types
 
 

@@ -12,10 +12,10 @@ import functools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlglot.expressions as sge
 
-from ...model.table import ID, Field, Table, TableStatistics
+from ...model import metadata
+from ...model.table import ID, Table, TableStatistics
 from . import catalog_statements as statements
 from .connection import METADATA, Connections
 from .plain_files import PlainFiles, find_plain_files
@@ -24,9 +24,6 @@ from .table_versions import ANYTHING, TableVersions
 # Of each table's own statements those that were asked last; the others are the same for all.
 _KEPT_TEXTS = 1_000
 
-FORMAT = 1
-"""Version of the JSON in a table's comment."""
-
 
 def to_comment(table: Table, columns: Mapping[str, str], skipped_ids: int = 0) -> str:
     """A table's metadata as the text of its comment.
@@ -34,44 +31,13 @@ def to_comment(table: Table, columns: Mapping[str, str], skipped_ids: int = 0) -
     :param columns: field ids to stored names
     :param skipped_ids: as in `Entry`
     """
-    return msgspec.json.encode(
-        {
-            "v": FORMAT,
-            **({"skipped_ids": skipped_ids} if skipped_ids else {}),
-            "fields": [
-                {
-                    "id": field.id,
-                    "type": field.type,
-                    **({"column": columns[field.id]} if columns[field.id] != field.id else {}),
-                    **({"info": field.info} if field.info is not None else {}),
-                    **({"plugin_data": field.plugin_data} if field.plugin_data else {}),
-                }
-                for field in table.fields
-            ],
-            "primary_key": table.primary_key,
-            "indexes": table.indexes,
-            "triggers": table.triggers,
-            "aliases": table.aliases,
-        }
-    ).decode()
+    beside = {"skipped_ids": skipped_ids} if skipped_ids else {}
+    return metadata.to_json(table, columns, beside=beside).decode()
 
 
 def from_comment(name: str, table_id: int, comment: str) -> Entry:
     """What a table's comment tells of it."""
-    content: dict[str, Any] = msgspec.json.decode(comment)
-    columns = {ID: ID}
-    columns.update((field["id"], field.get("column", field["id"])) for field in content["fields"])
-    table = Table(
-        name=name,
-        fields=tuple(
-            Field(field["id"], field["type"], field.get("info"), field.get("plugin_data", {}))
-            for field in content["fields"]
-        ),
-        primary_key=tuple(content["primary_key"]),
-        indexes=tuple(tuple(index) for index in content["indexes"]),
-        triggers=tuple(content["triggers"]),
-        aliases=tuple(content["aliases"]),
-    )
+    table, columns, content = metadata.from_json(name, comment)
     return Entry(name, table_id, table, columns, skipped_ids=content.get("skipped_ids", 0))
 
 

@@ -19,7 +19,7 @@ from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.model.query import Query
 from ckanext.bqdatastore.model.table import Table
 
-from .postgresql import binding, documents, statements
+from .postgresql import binding, documents, sizes, statements
 from .postgresql.row_order import in_row_order
 
 MESSAGE = "message"
@@ -122,6 +122,8 @@ def bind(
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
         tree, relation = binding.bound(parsed.tree.copy(), tables)
+        if sizes.made_for_one_row(tree) > sizes.LONGEST:
+            raise InvalidRequest(MESSAGE, "Query makes texts or lists that are too long")
         if rows is not None:
             tree = in_row_order(tree, rows)
         tree = documents.last(_limited(tree, row_limit))

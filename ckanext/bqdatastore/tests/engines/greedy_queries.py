@@ -26,6 +26,17 @@ ROWS = 5_000
 MEMORY_LIMIT = "256MB"
 SECONDS = 3.0
 
+_GATHERED = "(SELECT string_agg(u.s, '') FROM t u, t v WHERE v.a < 1000)"
+
+
+def doubled(start: str, times: int) -> str:
+    """A query whose `x` is twice as long at each level as at the one below."""
+    query = f"SELECT {start} AS x FROM t"
+    for _ in range(times):
+        query = f"SELECT x || x AS x FROM ({query}) AS q"
+    return query
+
+
 QUERIES = [
     "SELECT repeat('x', 2000000000)",
     "SELECT length(repeat('x', 2000000000))",
@@ -35,6 +46,14 @@ QUERIES = [
     "SELECT max(repeat('x', 9000000 + a)) FROM t",
     "SELECT string_agg(repeat(t.s, 10000), '') FROM t, t u",
     "SELECT array_agg(u.s) FROM t, t u, t v",
+    "SELECT max(length(repeat(s, 9000) || repeat(s, 8000))) FROM t",
+    f"SELECT max(length(x)) FROM ({doubled('repeat(s, 100)', 6)}) AS q",
+    f"SELECT max(length(x)) FROM ({doubled('s', 10)}) AS q",
+    f"SELECT max(length(x)) FROM ({doubled('s', 40)}) AS q",
+    f"SELECT max(array_length(x, 1)) FROM ({doubled('array[s]', 10)}) AS q",
+    f"SELECT {', '.join(f'max(length(repeat(s, {9000 - n})))' for n in range(30))} FROM t",
+    f"SELECT {', '.join(f'max(length(upper(s) || {n}))' for n in range(600))} FROM t",
+    f"SELECT max(length(x)) FROM ({doubled(_GATHERED, 1)}) AS q",
     "SELECT count(*) FROM t, t u, t v, t w WHERE t.a + u.a + v.a + w.a < 0",
     "SELECT DISTINCT t.s || u.s || v.s || w.s FROM t, t u, t v, t w",
     "SELECT * FROM t, t u, t v ORDER BY t.s || u.s || v.s DESC, 1, 2 OFFSET 1000000000",

@@ -11,7 +11,7 @@ ROWS ?=
 QUICK ?=
 # Arguments for pytest: `make test TESTS="devstack -k search"`.
 TESTS ?=
-# The engine that `make conformance` runs CKAN's tests on, and the packages of these tests.
+# The engine of `make conformance` and `make browser`, and the packages of CKAN's tests.
 ENGINE ?= ducklake
 CKAN_TESTS := datastore.tests datatablesview.tests datapusher.tests chained_functions.tests \
 	example_idatastorebackend.test
@@ -22,6 +22,8 @@ SEED ?= 1
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := ckanext/bqdatastore devstack benchmarks conformance
+# Chromium has a target of its own.
+CHECKED := $(SOURCES) browser
 
 .DEFAULT_GOAL := help
 
@@ -63,6 +65,11 @@ conformance: venv  ## Run CKAN's own tests on our backend (ENGINE=bigquery or po
 		-o consider_namespace_packages=true \
 		--pyargs $(addprefix ckanext.,$(CKAN_TESTS))
 
+.PHONY: browser
+browser: venv  ## Use CKAN's pages for tables in Chromium (ENGINE=bigquery or postgresql: on that)
+	@$(BIN)/python -m pytest -q -rs -p no:ckan -p no:ckan_fixtures --datastore-engine=$(ENGINE) \
+		$(or $(TESTS),browser)
+
 .PHONY: differential
 differential: venv  ## Send the same requests to CKAN's own backend and to ours (REQUESTS=1000 SEED=1)
 	@DIFFERENTIAL_REQUESTS=$(REQUESTS) $(BIN)/python -m devstack run -- \
@@ -87,7 +94,7 @@ lint: venv  ## Look for mistakes and wrong format
 
 .PHONY: types
 types: venv  ## Check the types
-	@$(BIN)/mypy --ignore-missing-imports --explicit-package-bases $(SOURCES)
+	@$(BIN)/mypy --ignore-missing-imports --explicit-package-bases $(CHECKED)
 
 .PHONY: clean
 clean:  ## Remove the environment, the demo and all caches
@@ -96,4 +103,4 @@ clean:  ## Remove the environment, the demo and all caches
 		if [ -L $$data ]; then rm -rf "$$(readlink $$data)"; fi; \
 	done
 	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +

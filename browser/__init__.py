@@ -1,1 +1,1 @@
-"""CKAN's pages for tables, used in Chromium as a person does, on our backend and on CKAN's own."""
+"""CKAN's pages for tables, used in Chromium as a person does."""

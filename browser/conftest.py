@@ -1,4 +1,4 @@
-"""A browser, and a site for each backend; each test runs on both."""
+"""A browser, and a site on the engine that `--datastore-engine` names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from selenium.webdriver import Chrome
 
 from browser import chromium, sites
 from browser.page import Page
-from devstack.site import Site
 from devstack.stack import Stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--datastore-engine",
+        choices=sites.ENGINES,
+        default=sites.ENGINES[0],
+        help="The engine that the tables are in.",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -30,32 +38,20 @@ def driver(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def stack(driver: Chrome) -> Iterator[Stack]:
-    with Stack() as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def base(stack: Stack) -> Site:
-    return sites.made(stack)
-
-
-@pytest.fixture(scope="session", params=[sites.STOCK, sites.OURS])
-def page(
-    request: pytest.FixtureRequest, driver: Chrome, stack: Stack, base: Site
-) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, driver: Chrome) -> Iterator[Page]:
     """A window on the site, the sysadmin logged in."""
-    site = base.with_settings(request.param, sites.settings(request.param, stack))
-    with site.served():
-        opened = Page(driver, site)
-        opened.log_in()
-        yield opened
+    engine = request.config.getoption("--datastore-engine")
+    with Stack(bigquery=engine == sites.BIGQUERY) as stack:
+        site = sites.made(stack, engine)
+        with site.served():
+            opened = Page(driver, site)
+            opened.log_in()
+            yield opened
 
 
 @pytest.fixture(scope="session")
 def dataset(page: Page) -> str:
     """The name of a dataset of the site."""
-    name = f"tables-{page.site.ini.stem}"
-    organization = page.site.action("organization_create", name=f"of-{name}")
-    page.site.action("package_create", name=name, owner_org=organization["id"])
-    return name
+    organization = page.site.action("organization_create", name="gardeners")
+    made = page.site.action("package_create", name="tables", owner_org=organization["id"])
+    return str(made["name"])

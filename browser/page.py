@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    InvalidElementStateException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -25,6 +31,13 @@ _SHOW = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
 # What these take from the keyboard depends on the machine's language.
 _PICKERS = ("date", "datetime-local")
 
+_STILL_MOVING = (
+    StaleElementReferenceException,
+    ElementNotInteractableException,
+    ElementClickInterceptedException,
+    InvalidElementStateException,
+)
+
 _BUTTON = (
     "//*[self::button or self::a[contains(@class, 'btn') or contains(@class, 'dropdown-item')]]"
 )
@@ -40,8 +53,6 @@ class Page:
         self.site = site
 
     def log_in(self) -> None:
-        # Cookies are for a host, whatever its port: another site's would be taken for this one's.
-        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
         self.go("/user/login")
         self.fill("login", ADMIN)
         self.fill("password", self.site.password)
@@ -65,14 +76,19 @@ class Page:
 
     def fill(self, name: str, value: str) -> None:
         """Put a value into a form's field, in place of what is there."""
-        field = self._named(name)
-        if field.tag_name == "select":
-            Select(field).select_by_value(value)
-        elif field.get_attribute("type") in _PICKERS:
-            self.driver.execute_script("arguments[0].value = arguments[1]", field, value)
-        else:
-            field.clear()
-            field.send_keys(value)
+
+        def filled() -> bool:
+            field = self._named(name)
+            if field.tag_name == "select":
+                Select(field).select_by_value(value)
+            elif field.get_attribute("type") in _PICKERS:
+                self.driver.execute_script("arguments[0].value = arguments[1]", field, value)
+            else:
+                field.clear()
+                field.send_keys(value)
+            return True
+
+        self.wait_for(filled)
 
     def press(self, label: str) -> None:
         """Press the button, or what looks like one, that says `label`."""
@@ -84,9 +100,15 @@ class Page:
             self.press(label)
 
     def click(self, xpath: str) -> None:
-        element = cast(WebElement, self.wait_for(lambda: self._visible(xpath)))
-        self.driver.execute_script(_SHOW, element)
-        element.click()
+        def clicked() -> bool:
+            found = self.driver.find_elements(By.XPATH, xpath)
+            for element in (each for each in found if each.is_displayed()):
+                self.driver.execute_script(_SHOW, element)
+                element.click()
+                return True
+            return False
+
+        self.wait_for(clicked)
 
     @contextmanager
     def next_page(self) -> Iterator[None]:
@@ -105,9 +127,7 @@ class Page:
 
         :raises TimeoutException: there was none
         """
-        waiting = WebDriverWait(
-            self.driver, _PATIENCE, 0.1, ignored_exceptions=[StaleElementReferenceException]
-        )
+        waiting = WebDriverWait(self.driver, _PATIENCE, 0.1, ignored_exceptions=_STILL_MOVING)
         return waiting.until(lambda _: found())
 
     def settles(self, seen: Callable[[], _Found], expected: _Found) -> _Found:
@@ -118,7 +138,3 @@ class Page:
 
     def _named(self, name: str) -> WebElement:
         return self.driver.find_element(By.NAME, name)
-
-    def _visible(self, xpath: str) -> WebElement | None:
-        found = self.driver.find_elements(By.XPATH, xpath)
-        return next((each for each in found if each.is_displayed()), None)

@@ -20,6 +20,7 @@ from .forms import (
     numeric_text,
     text,
     time_text,
+    whole_seconds,
 )
 from .fulltext import BigQueryFullText
 from .translate import translate
@@ -146,7 +147,7 @@ class BigQueryDialect(BigQueryFullText):
         return value
 
     def _timestamp_text(self, value: sge.Expr) -> sge.Expr:
-        seconds = call("FORMAT_DATETIME", text("%Y-%m-%dT%H:%M:%S"), value)
+        seconds = whole_seconds(value)
         if not self._milliseconds:
             return seconds
         thousandths = call("DIV", microseconds(value.copy()), number(1000))

@@ -13,10 +13,16 @@ _PLAIN_FLOAT_LIMIT = 1e15
 def moment(value: sge.Expr, type: str) -> sge.Expr:
     """A timestamp as PostgreSQL writes it, with `T` and no zone: as many digits as it has."""
     function = "FORMAT_DATETIME" if type == "timestamp" else "FORMAT_TIMESTAMP"
-    seconds = call(function, text("%Y-%m-%dT%H:%M:%S"), value)
+    seconds = whole_seconds(value, function)
     digits = call("LPAD", as_text(microseconds(value.copy())), number(6), text("0"))
     fraction = call("RTRIM", call("CONCAT", text("."), digits), text("0"))
     return call("CONCAT", seconds, call("RTRIM", fraction, text(".")))
+
+
+def whole_seconds(value: sge.Expr, function: str = "FORMAT_DATETIME") -> sge.Expr:
+    """A timestamp without its fraction; years before 1000 have fewer digits in BigQuery."""
+    shown = call(function, text("%Y-%m-%dT%H:%M:%S"), value)
+    return call("LPAD", shown, number(len("2020-01-31T10:00:00")), text("0"))
 
 
 def microseconds(value: sge.Expr) -> sge.Expr:

@@ -40,7 +40,7 @@ _DOCUMENT_TYPES = {"int2": "int8", "int4": "int8", "float4": "float8", "json": "
 # What says the same in both.
 _SAME = (
     sge.Subquery, sge.Table, sge.TableAlias, sge.From, sge.Join, sge.Where, sge.Group,
-    sge.Having, sge.Order, sge.Ordered, sge.Limit, sge.Offset, sge.With, sge.CTE, sge.Union,
+    sge.Having, sge.Order, sge.Ordered, sge.Limit, sge.Offset, sge.With, sge.CTE,
     sge.Alias, sge.Column, sge.Identifier, sge.Null, sge.Boolean,
     sge.Star, sge.Paren, sge.And, sge.Or, sge.Not, sge.Is, sge.Case, sge.If, sge.Placeholder,
     sge.DataType, sge.DataTypeParam, sge.Exists, sge.Neg, sge.Distinct, sge.Coalesce, sge.Var,
@@ -150,8 +150,28 @@ def _select(tree: sge.Select) -> Expression:
     if distinct is not None and distinct.args.get("on"):
         queries.distinct_on(tree)
     order = tree.args.get("order")
-    if order is not None:
-        _order(tree, order)
+    if order is None:
+        return tree
+    if tree.args.get("distinct") and _sorts_floats(tree, order):
+        return queries.sorted_outside(tree, order)
+    _order(tree, order)
+    return tree
+
+
+def _sorts_floats(tree: sge.Query, order: sge.Order) -> bool:
+    first: Expression = tree
+    while isinstance(first, (sge.Subquery, sge.SetOperation)):
+        first = first.this
+    places = [int(each.this.name) for each in order.expressions if _is_place(each)]
+    return any(kind(first.expressions[place - 1].this) in FLOATS for place in places)
+
+
+def _set_operation(tree: sge.SetOperation) -> Expression:
+    if not tree.args.get("distinct") and not isinstance(tree, sge.Union):
+        raise unsupported(f"{tree.key.upper()} ALL")
+    order = tree.args.get("order")
+    if order is not None and _sorts_floats(tree, order):
+        return queries.sorted_outside(tree, order)
     return tree
 
 
@@ -165,7 +185,7 @@ def _order(tree: sge.Select, order: sge.Order) -> None:
             value = value.this if isinstance(value, sge.Alias) else value
         if kind(value).startswith("_") or kind(value) in JSONS:
             raise unsupported("ORDER BY with arrays or JSON")
-        if kind(value) in FLOATS and not tree.args.get("distinct"):
+        if kind(value) in FLOATS:
             keys += sort_keys(_with_value(each, value))
         else:
             keys.append(each)
@@ -504,12 +524,6 @@ def _exactly(value: Expression) -> Expression:
     return value if isinstance(value, sge.Null) else exact(value)
 
 
-def _set_operation(tree: sge.SetOperation) -> Expression:
-    if not tree.args.get("distinct"):
-        raise unsupported(f"{tree.key.upper()} ALL")
-    return tree
-
-
 def _current_date(tree: sge.CurrentDate) -> Expression:
     return fn("CURRENT_DATE", "UTC")
 
@@ -584,6 +598,7 @@ _RULES: Mapping[type[sge.Expr], Callable[..., Expression]] = {
     sge.Greatest: numbers.extreme,
     sge.Least: numbers.extreme,
     sge.CurrentDate: _current_date,
+    sge.Union: _set_operation,
     sge.Intersect: _set_operation,
     sge.Except: _set_operation,
     sge.Values: queries.values,

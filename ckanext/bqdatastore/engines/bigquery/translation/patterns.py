@@ -14,6 +14,7 @@ from ckanext.bqdatastore.translation.terms import (
     fn,
     is_null,
     kind,
+    op,
     text_of,
     unsupported,
     when,
@@ -192,8 +193,9 @@ def _regexp_substr(arguments: Arguments) -> Expression:
 
 
 _BREAK = "\x01"
-"""Stands in no text that was written."""
+"""Marks where a text is split: one that has it is refused."""
 
+_MARKED = "splitting a text with the character U+0001 is not supported"
 _EMPTY_MATCH = "splitting at a regular expression that matches nothing is not supported"
 
 
@@ -207,6 +209,7 @@ def _regexp_split(arguments: Arguments) -> Expression:
     listed = made_of(sge.Array(expressions=[parts]))
     return when(
         (fn("REGEXP_CONTAINS", "", _flagged(expression, flags)), fails(_EMPTY_MATCH)),
+        (op(sge.GT, fn("STRPOS", arguments[0], _BREAK), 0), fails(_MARKED)),
         (is_null(arguments[0]), cast(sge.Null(), "_text")),
         otherwise=listed,
     )

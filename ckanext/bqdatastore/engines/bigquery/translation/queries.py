@@ -61,6 +61,32 @@ def partition_key(value: Expression) -> Expression:
     return value
 
 
+def sorted_outside(tree: sge.Query, order: sge.Order) -> sge.Select:
+    """The rows of a DISTINCT or a set operation, sorted by keys that are no outputs of it."""
+    first: Expression = tree
+    while isinstance(first, (sge.Subquery, sge.SetOperation)):
+        first = first.this
+    page = sge.to_identifier("_rows")
+    outputs = []
+    for target in first.expressions:
+        name = sge.to_identifier(target.alias, quoted=True)
+        value = sge.Column(this=name, table=page)
+        value.type = target.this.type
+        outputs.append(sge.Alias(this=value, alias=name))
+    keys = []
+    for each in order.expressions:
+        if not isinstance(each.this, sge.Literal):
+            raise unsupported("such an ORDER BY of DISTINCT or a set operation")
+        value = outputs[int(each.this.name) - 1].this
+        keys += sort_keys(sge.Ordered(**{**each.args, "this": value}))
+    tail = {key: tree.args.pop(key) for key in ("limit", "offset") if tree.args.get(key)}
+    tree.set("order", None)
+    source = sge.Subquery(this=tree, alias=sge.TableAlias(this=page))
+    return sge.Select(
+        expressions=outputs, from_=sge.From(this=source), order=sge.Order(expressions=keys), **tail
+    )
+
+
 def group(tree: sge.Select) -> None:
     """Sets of groups as one list of sets, and expressions that are selected by their places."""
     clause = tree.args["group"]

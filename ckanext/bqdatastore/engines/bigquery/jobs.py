@@ -24,7 +24,7 @@ from google.api_core import exceptions as api
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from ...model.errors import EngineUnavailable, QueryCancelled, QueryTimeout
+from ...model.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimeout
 from ..base import Abandoned
 from .connection import Connection
 from .faults import fault_of, is_passing, is_unanswered
@@ -83,8 +83,11 @@ class Jobs:
         :param timeout: seconds, if other than the usual
         :param abandoned: asked from time to time while the job runs, and cancels it
         :raises QueryTimeout, QueryCancelled, QueryFailed, TableNotFound, EngineUnavailable:
+            QueryFailed also where it would cost more than a query may
         """
         limit = timeout or self._timeout
+        if self._maximum_bytes_billed is not None:
+            self._refuse_dear(text, parameters, resource, self._maximum_bytes_billed)
         return self._query(text, parameters, action, resource, limit, True, abandoned)[1]
 
     def change(self, text: str, parameters: Parameters = (), *, action: str, resource: str) -> int:
@@ -169,6 +172,32 @@ class Jobs:
         raise AssertionError
 
     # Parts
+
+    def _refuse_dear(self, text: str, parameters: Parameters, resource: str, most: int) -> None:
+        """Ask what a statement would read, which costs nothing.
+
+        :raises QueryFailed: it is more than one query may
+        """
+        config = bigquery.QueryJobConfig(
+            query_parameters=list(parameters),
+            dry_run=True,
+            use_query_cache=False,
+            use_legacy_sql=False,
+        )
+        try:
+            job = self.call(
+                lambda client: client.query(
+                    text, config, retry=NO_RETRY, job_retry=NO_RETRY, timeout=_REQUEST_SECONDS
+                )
+            )
+        except (api.NotFound, api.Conflict) as error:
+            raise fault_of(error, self._connection.place) from error
+        size = job.total_bytes_processed or 0
+        if size > most:
+            raise QueryFailed(
+                f'The query would read {size} bytes of "{resource}", and one query may read {most} '
+                "(ckanext.bqdatastore.bigquery.maximum_bytes_billed): ask for fewer columns."
+            )
 
     def _run(
         self,

@@ -29,11 +29,15 @@ class FaultProxy:
     """A context manager: an address that leads to the emulator.
 
     :param choose: called for each request; one of `KINDS`, or None to let it pass
+    :param dry_run_bytes: what dry runs are told that their query reads; the emulator says nothing
     """
 
-    def __init__(self, target: str, choose: Callable[[], str | None]) -> None:
+    def __init__(
+        self, target: str, choose: Callable[[], str | None], dry_run_bytes: int = 0
+    ) -> None:
         self._target = target.rstrip("/")
         self._choose = choose
+        self._dry_run_bytes = dry_run_bytes
         self._jobs: dict[str, str] = {}
         self._uploads: dict[str, str] = {}
         self.injected: list[str] = []
@@ -114,6 +118,10 @@ class FaultProxy:
             mine = self._uploads[_upload_id(path)]
             self._jobs[mine] = answer.json()["jobReference"]["jobId"]
             self.started.append("load")
+        if _is_dry_run(request.command, path, body) and answer.status_code == 200:
+            content = answer.json()
+            content["statistics"]["query"]["totalBytesProcessed"] = str(self._dry_run_bytes)
+            return answer.status_code, headers, json.dumps(content).encode()
         return answer.status_code, headers, answer.content
 
 
@@ -136,8 +144,16 @@ def random_faults(share: float, seed: int) -> Callable[[], str | None]:
     return choose
 
 
+def _is_dry_run(method: str, path: str, body: bytes) -> bool:
+    if method != "POST" or "/upload/" in path or not re.search(r"/jobs(\?|$)", path):
+        return False
+    return bool(json.loads(body).get("configuration", {}).get("dryRun"))
+
+
 def _started_job(method: str, path: str, body: bytes) -> str | None:
     if method != "POST" or not re.search(r"/jobs(\?|$)", path):
+        return None
+    if _is_dry_run(method, path, body):
         return None
     found: str | None = json.loads(body).get("jobReference", {}).get("jobId")
     return found

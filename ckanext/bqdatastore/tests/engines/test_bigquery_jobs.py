@@ -15,7 +15,12 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
 from ckanext.bqdatastore.engines.bigquery import jobs
 from ckanext.bqdatastore.engines.bigquery.engine import BigQueryEngine
-from ckanext.bqdatastore.model.errors import DatastoreFault, EngineUnavailable, Misconfigured
+from ckanext.bqdatastore.model.errors import (
+    DatastoreFault,
+    EngineUnavailable,
+    Misconfigured,
+    QueryFailed,
+)
 from ckanext.bqdatastore.model.query import ParameterNames, Query, bound, column, table
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, WriteMode
@@ -30,10 +35,12 @@ THINGS = Table("things", (Field("name", "text"), Field("n", "int4")), primary_ke
 FAULTS = 100
 
 
-def through(settings: EngineSettings, address: str) -> BigQueryEngine:
+def through(
+    settings: EngineSettings, address: str, options: tuple[tuple[str, str], ...] = ()
+) -> BigQueryEngine:
     """An engine on the same dataset by another address."""
     url = settings.write_url.replace(ENDPOINT, address)
-    return BigQueryEngine(EngineSettings(url, url, Path(), statement_timeout=60.0))
+    return BigQueryEngine(EngineSettings(url, url, Path(), statement_timeout=60.0, options=options))
 
 
 @pytest.fixture
@@ -64,6 +71,27 @@ def many(count: int, start: int = 0) -> Rows:
     names = pa.array([f"thing {n}" for n in range(start, start + count)])
     data = pa.table({"name": names, "n": pa.array(range(count), pa.int32())})
     return Rows(data, ("name",), tuple(range(count)))
+
+
+def test_a_dry_run_refuses_what_costs_too_much(
+    engine: Engine, settings: EngineSettings, things: Table
+) -> None:
+    engine.apply(TableChange(things, things, Write(WriteMode.UPSERT, (many(3),))))
+    page = Query(sge.select(column("name")).from_(table("things")))
+    limit = (("bigquery.maximum_bytes_billed", "20000000"),)
+    with (
+        FaultProxy(ENDPOINT, lambda: None, dry_run_bytes=20_000_001) as proxy,
+        closing(through(settings, proxy.url, limit)) as limited,
+    ):
+        with pytest.raises(QueryFailed, match=r'read 20000001 bytes of "things".* 20000000 '):
+            limited.query(page)
+        assert proxy.started == []
+    with (
+        FaultProxy(ENDPOINT, lambda: None, dry_run_bytes=20_000_000) as proxy,
+        closing(through(settings, proxy.url, limit)) as limited,
+    ):
+        assert limited.query(page).read_all().num_rows == 3
+        assert proxy.started == ["query"]
 
 
 def test_jobs_of_each_action(counted: Callable[[Any], dict[str, int]]) -> None:

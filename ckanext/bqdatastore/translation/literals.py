@@ -362,6 +362,15 @@ class NumberFormat:
     point: bool
 
     @property
+    def overflow(self) -> str:
+        """What is shown of a number that has more digits, without its sign."""
+        whole = "#" * len(self.digits)
+        if self.grouped:
+            first = len(whole) % 3 or 3
+            whole = ",".join([whole[:first], *re.findall("###", whole[first:])])
+        return whole + ("." + "#" * len(self.fraction) if self.fraction else "")
+
+    @property
     def width(self) -> int:
         """Letters without the sign."""
         commas = (len(self.digits) - 1) // 3 if self.grouped else 0

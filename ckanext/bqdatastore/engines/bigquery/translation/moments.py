@@ -25,7 +25,7 @@ from ..forms import as_text, microseconds
 from . import number_formats
 from .casts import days
 from .intervals import interval, micros_of, months_of, of_micros, of_parts, part
-from .terms import cast, exact, integer, once, scaled
+from .terms import cast, exact, fails, integer, once, scaled
 
 Arguments = Sequence[Expression]
 
@@ -97,13 +97,19 @@ def multiplied(tree: sge.Binary) -> Expression:
 
     def divided(one: Expression) -> Expression:
         months, days_, micros = months_of(one), part(one, "DAY"), micros_of(one)
+        # PostgreSQL keeps six digits of the days that are left of a month.
+        left = fn("MOD", op(sge.Mul, fn("MOD", months, whole), 30_000_000), whole)
         # What is left of months goes to days, 30 of which make one, and of days to times.
         rest = op(sge.Add, op(sge.Mul, fn("MOD", months, whole), 30), days_)
         below = op(sge.Add, op(sge.Mul, fn("MOD", rest, whole), _DAY_MICROS), micros)
         rounded = integer(fn("ROUND", op(sge.Div, exact(below), whole)))
-        return of_parts(fn("DIV", months, whole), fn("DIV", rest, whole), rounded)
+        found = of_parts(fn("DIV", months, whole), fn("DIV", rest, whole), rounded)
+        return when((op(sge.NEQ, left, 0), fails(_NO_DIVISION)), otherwise=found)
 
     return once(left, divided)
+
+
+_NO_DIVISION = "months divided by a number that leaves parts of days are not supported"
 
 
 def _whole(number: Expression) -> Expression | None:

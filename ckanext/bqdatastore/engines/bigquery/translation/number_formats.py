@@ -5,24 +5,43 @@ from __future__ import annotations
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.translation.literals import NumberFormat, number_format
-from ckanext.bqdatastore.translation.terms import Expression, fn, is_null, kind, op, when
+from ckanext.bqdatastore.translation.terms import (
+    Expression,
+    fn,
+    is_null,
+    kind,
+    op,
+    unsupported,
+    when,
+)
 
-from .terms import cast, exact, once
+from .terms import cast, exact, fails, once
 
 
 def to_char(value: Expression, pattern: str) -> Expression:
     """:raises Untranslatable: a format of more than `FM`, `9`, `0`, `,`, `G`, `.` and `D`"""
     form = number_format(pattern)
     places = len(form.fraction)
-    if kind(value) in ("float4", "float8"):
-        # A float is rounded as C does it, half to even.
-        rounded = exact(fn("FORMAT", f"%.{places}f", value))
-    else:
+    if kind(value) not in ("float4", "float8"):
         rounded = fn("ROUND", exact(value), places)
-    return once(rounded, lambda one: _shown(one, form))
+        return once(rounded, lambda one: _shown(one, form, op(sge.LT, one, 0), form.overflow))
+    if len(form.digits) + places > _FLOAT_DIGITS:
+        raise unsupported(f"to_char() of a float with more than {_FLOAT_DIGITS} places")
+
+    def of(text: Expression) -> Expression:
+        # A float is rounded as C does it, half to even, and keeps its sign if nothing is left.
+        return _shown(exact(text), form, fn("STARTS_WITH", text, "-"), None)
+
+    return once(fn("FORMAT", f"%.{places}f", value), of)
 
 
-def _shown(value: Expression, form: NumberFormat) -> Expression:
+_FLOAT_DIGITS = 15
+
+
+def _shown(
+    value: Expression, form: NumberFormat, negative: Expression, overflow: str | None
+) -> Expression:
+    """:param overflow: what is shown of a number that has no place; None for an error"""
     magnitude = fn("FORMAT", f"%.{len(form.fraction)}f", fn("ABS", value))
     whole = fn("REGEXP_EXTRACT", magnitude, r"^0*([0-9]*)")
     shown: Expression = fn("LPAD", whole, fn("GREATEST", fn("LENGTH", whole), form.least), "0")
@@ -34,12 +53,14 @@ def _shown(value: Expression, form: NumberFormat) -> Expression:
         text = fn("CONCAT", text, fn("REGEXP_EXTRACT", magnitude, r"\..*$"))
     elif form.point:
         text = fn("CONCAT", text, ".")
-    sign = when((op(sge.LT, value, 0), "-"), otherwise="" if form.bare else " ")
+    sign = when((negative, "-"), otherwise="" if form.bare else " ")
     signed = fn("CONCAT", sign, text)
     filled = signed if form.bare else fn("LPAD", signed, form.width + 1, " ")
-    overflow = "#" * len(form.digits) + ("." + "#" * len(form.fraction) if form.fraction else "")
+    filled_up: Expression = fails("to_char() of a float that has more digits than the format")
+    if overflow is not None:
+        filled_up = fn("CONCAT", sign, overflow)
     return when(
         (is_null(value), cast(sge.Null(), "text")),
         (op(sge.LTE, fn("LENGTH", whole), len(form.digits)), filled),
-        otherwise=fn("CONCAT", sign, overflow),
+        otherwise=filled_up,
     )

@@ -145,7 +145,12 @@ def _regexp_replace(arguments: Arguments) -> Expression:
     expression = _of_match(constant(pattern, "a regular expression"))
     new = constant(replacement, "a replacement")
     if "g" in flags:
-        return fn("REGEXP_REPLACE", value, _flagged(expression, flags), _replacement(new, 0))
+        everywhere = _flagged(expression, flags)
+        return when(
+            # Beside a match of more RE2 finds none of nothing.
+            (fn("REGEXP_CONTAINS", "", everywhere), fails(_EMPTY_MATCH)),
+            otherwise=fn("REGEXP_REPLACE", value, everywhere, _replacement(new, 0)),
+        )
     # BigQuery replaces every match: here all up to the first is one.
     first = rf"\A((?s:.*?))(?:{expression})"
     return fn("REGEXP_REPLACE", value, _flagged(first, flags), r"\1" + _replacement(new, 1))
@@ -196,7 +201,7 @@ _BREAK = "\x01"
 """Marks where a text is split: one that has it is refused."""
 
 _MARKED = "splitting a text with the character U+0001 is not supported"
-_EMPTY_MATCH = "splitting at a regular expression that matches nothing is not supported"
+_EMPTY_MATCH = "a regular expression that matches nothing at all is not supported here"
 
 
 def _regexp_split(arguments: Arguments) -> Expression:

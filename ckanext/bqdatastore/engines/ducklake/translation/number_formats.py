@@ -38,9 +38,8 @@ def _built(value: Expression, form: NumberFormat) -> Expression:
     sign = when((op(sge.LT, rounded.copy(), 0), "-"), otherwise="" if form.bare else " ")
     signed = op(sge.DPipe, sign, text)
     filled = signed if form.bare else fn("lpad", signed, form.width + 1, " ")
-    overflow = "#" * len(form.digits) + ("." + "#" * len(form.fraction) if form.fraction else "")
     return when(
         (fits, filled),
         (op(sge.Is, value.copy(), sge.Null()), cast(sge.Null(), "text")),
-        otherwise=op(sge.DPipe, sign.copy(), overflow),
+        otherwise=op(sge.DPipe, sign.copy(), form.overflow),
     )

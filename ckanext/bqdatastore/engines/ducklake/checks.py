@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import duckdb
 import sqlglot.expressions as sge
 
 from ...model.errors import Misconfigured
@@ -16,12 +17,20 @@ from .pool import Lease
 _CATALOG_TABLE = "ducklake_snapshot"
 
 
-def checks_of(connections: Connections) -> Sequence[Check]:
-    """The checks of a lake, the writing side's first."""
+def checks_of(
+    connections: Connections, let_reader_in: Callable[[duckdb.DuckDBPyConnection], object]
+) -> Sequence[Check]:
+    """The checks of a lake, the writing side's first.
+
+    :param let_reader_in: gives the read URL's role what it needs, as every start does
+    """
     url = connections.write_url
     data = f"data path {url.data_path}"
     found = [
-        Check("write URL: the catalog can be opened", _reached(connections, connections.writer))
+        Check(
+            "write URL: the catalog can be opened",
+            _reached(connections, connections.writer, let_reader_in),
+        )
     ]
     if url.is_remote:
         found.append(Check(f"write URL: the {data} can be listed", lambda: _list(connections)))
@@ -38,12 +47,17 @@ def checks_of(connections: Connections) -> Sequence[Check]:
     return found
 
 
-def _reached(connections: Connections, lend: Callable[[], Lease]) -> Callable[[], None]:
+def _reached(
+    connections: Connections,
+    lend: Callable[[], Lease],
+    then: Callable[[duckdb.DuckDBPyConnection], object] = lambda cursor: None,
+) -> Callable[[], None]:
     def run() -> None:
         # A connection that is made now: an older one may stand where no new one can be made.
         connections.close()
         with lend() as cursor, connections.faults():
             cursor.execute("SELECT 1").fetchall()
+            then(cursor)
 
     return run
 

@@ -82,7 +82,7 @@ class DuckLakeEngine(Engine):
         self._connections.close()
 
     def checks(self) -> Sequence[Check]:
-        return checks_of(self._connections)
+        return checks_of(self._connections, self._let_reader_in)
 
     @again_on_conflict
     def _let_reader_in(self, cursor: duckdb.DuckDBPyConnection) -> None:

@@ -71,11 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Put our backend in the place of CKAN's own, before any of its tests is imported."""
-    patch = pytest.MonkeyPatch()
-    session.config.add_cleanup(patch.undo)
-    _name_allowed_functions(patch)
     if session.config.getoption("--datastore-engine") == _STOCK:
         return
+    patch = pytest.MonkeyPatch()
+    session.config.add_cleanup(patch.undo)
     _load_ours_with_datastore(patch)
     mirror = Mirror()
     _show_mirror(patch, mirror)
@@ -191,21 +190,6 @@ def _load_ours_with_datastore(patch: pytest.MonkeyPatch) -> None:
     for module in (core, plugins):
         patch.setattr(module, "load", load_with_ours)
         patch.setattr(module, "unload", unload_with_ours)
-
-
-def _name_allowed_functions(patch: pytest.MonkeyPatch) -> None:
-    """One of the tests configures a backend before any plugin has declared this setting."""
-    from ckanext.datastore.backend import postgres
-
-    backend = postgres.DatastorePostgresqlBackend
-    configure: Callable[..., Any] = backend.configure
-    setting = "ckan.datastore.sqlsearch.allowed_functions_file"
-    shipped = Path(postgres.__file__).parent.parent / "allowed_functions.txt"
-
-    def configure_with_functions(self: Any, config: Any) -> Any:
-        return configure(self, config if config.get(setting) else {**config, setting: str(shipped)})
-
-    patch.setattr(backend, "configure", configure_with_functions)
 
 
 def _show_mirror(patch: pytest.MonkeyPatch, mirror: Mirror) -> None:

@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# The CKAN that the environment is for: `make test VENV=.venv-2.11 CKAN=2.11`. setup.cfg has the pins.
+CKAN ?= 2.12
 # With SERVE=0 the demo ends when it has shown everything.
 SERVE ?= 1
 # For `make bench`: some lines only (LINES="info insert 1"), rows of the generated tables
@@ -39,7 +41,8 @@ $(STAMP): setup.py setup.cfg requirements.txt dev-requirements.txt
 	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10, 3.11 or 3.12." >&2; exit 1; }
 	@"$(PYTHON)" devstack/preflight.py
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ducklake,bigquery,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
+		'.[ducklake,bigquery,dev,ckan$(subst .,,$(CKAN))]'
 	@touch $@
 
 .PHONY: demo
@@ -102,5 +105,5 @@ clean:  ## Remove the environment, the demo and all caches
 	@for data in .demo/postgres .bench/stack/postgres; do \
 		if [ -L $$data ]; then rm -rf "$$(readlink $$data)"; fi; \
 	done
-	rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .venv-2.11 .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -174,12 +174,12 @@ def _load_ours_with_datastore(patch: pytest.MonkeyPatch) -> None:
     core = importlib.import_module("ckan.plugins.core")
     load, unload = core.load, core.unload
 
-    def load_with_ours(*names: str, force_update: bool = False) -> Any:
+    def load_with_ours(*names: str, **options: Any) -> Any:
         found = _with_ours(names)
         if found != list(names):
             # As a site would have it, for those who look there.
             config["ckan.plugins"] = _with_ours(aslist(config.get("ckan.plugins")))
-        loaded = load(*found, force_update=force_update)
+        loaded = load(*found, **options)
         return loaded[0] if len(names) == 1 and isinstance(loaded, list) else loaded
 
     def unload_with_ours(*names: str) -> None:

@@ -119,7 +119,9 @@ class AnalyticsBackend(DatastoreBackend):
             known = self._table(name)
             wanted = config.rows_max() if data_dict.get("include_deleted_records") else 0
             try:
-                predicate = search_request.deletion_predicate(context, data_dict, known)
+                predicate = search_request.deletion_predicate(
+                    context, data_dict, known, self.engine.dialect.translate
+                )
                 result = self.engine.delete(Deletion(known, predicate, wanted))
             except QueryFailed as fault:
                 raise InvalidRequest("filters", fault.messages) from None
@@ -272,12 +274,12 @@ def _shown_as_json(data_dict: dict[str, Any]) -> dict[str, Any]:
 
 def _field_schema(known: Table, field_id: str) -> dict[str, Any]:
     """The stock backend's description of a column; no engine has indexes, so none is named."""
-    unique = known.primary_key == (field_id,)
+    indexes = (known.primary_key, *known.indexes)
     return {
         "native_type": native_type(known.field(field_id).type),
         "notnull": False,
         "index_name": None,
-        "is_index": unique or any(field_id in index for index in known.indexes),
+        "is_index": any(field_id in index for index in indexes),
         "uniquekey": False,
     }
 

@@ -169,8 +169,8 @@ def indexed_text_types() -> list[str]:
 
 
 def milliseconds_in_timestamps() -> bool:
-    """CKAN's own switch for the form of timestamps."""
-    return bool(tk.asbool(tk.config.get("ckan.datastore.ms_in_timestamp", True)))
+    """CKAN's own switch for the form of timestamps; 2.11 has none, and shows no milliseconds."""
+    return bool(tk.asbool(tk.config.get("ckan.datastore.ms_in_timestamp", False)))
 
 
 def site_id() -> str:

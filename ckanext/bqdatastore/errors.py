@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import ckantoolkit as tk
 
+from .ckan_versions import BARE_REFUSALS
 from .model.errors import (
     InvalidRequest,
     NotPermitted,
@@ -40,9 +41,12 @@ def as_ckan(
         errors = {"query": [query_failed or fault.messages[0]], "info": {"orig": fault.messages}}
         raise tk.ValidationError(errors) from None
     except InvalidRequest as fault:
-        if fault.key == "message":  # a fault of the request as a whole: CKAN shows bare text
-            raise tk.ValidationError(fault.messages[0]) from None
-        raise tk.ValidationError({fault.key: fault.messages, **fault.details}) from None
+        key = fault.key
+        if key == "message":  # a fault of the request as a whole
+            if BARE_REFUSALS:
+                raise tk.ValidationError(fault.messages[0]) from None
+            key = "query"
+        raise tk.ValidationError({key: fault.messages, **fault.details}) from None
     except TableBusy as fault:
         raise tk.ValidationError({"resource_id": [str(fault)]}) from None
     except NotPermitted as fault:

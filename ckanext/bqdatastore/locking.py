@@ -153,7 +153,9 @@ def _apart(database: Database, purpose: str) -> Database:
     with _own_lock:
         own = _own.setdefault(database, {})
         if purpose not in own:
-            own[purpose] = sa.create_engine(database.url, pool=database.pool.recreate())
+            # `future`: CKAN 2.11 comes with SQLAlchemy 1.4, which must be told to behave as 2.
+            pool = database.pool.recreate()
+            own[purpose] = sa.create_engine(database.url, pool=pool, future=True)
         return own[purpose]
 
 

@@ -6,7 +6,7 @@ CKAN's dicts and `IDatastore` plugins in, the trees of `query` out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,15 +16,16 @@ from ckan import plugins
 from ckan.lib.lazyjson import LazyJSONObject
 from ckanext.datastore import helpers, interfaces
 from ckanext.datastore.backend import _parse_sort_clause
-from ckanext.datastore.filters import parse_query_filters
 
-from . import config, results
+from . import config, plugin_parts, results
 from .callers import whether_gone
+from .ckan_versions import SHOWS_FILTERS, add_links, parse_filters
 from .engines.base import Engine
 from .model.errors import InvalidRequest, TableNotFound
 from .model.query import ParameterNames, Query, column, table
 from .model.table import ID, Table
-from .query import filters, fragments, fulltext, search, table_metadata
+from .plugin_parts import Translation
+from .query import filters, fulltext, search, table_metadata
 from .records import formats
 from .records.parameters import parameter
 
@@ -50,12 +51,14 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     timeout, abandoned = seconds_allowed(context), whether_gone()
     query = search.page(request, engine.dialect, bool(keyset))
 
+    whole_table = known is not None and not request.conditions and not request.distinct
+
     def make_page() -> _Page:
         rows = engine.query(query, timeout, abandoned).read_all()
         return _page(rows, request, bool(keyset))
 
     def count() -> int:
-        if known is not None and not request.conditions and not request.distinct:
+        if known is not None and whole_table:
             return engine.row_count(known)
         found = engine.query(search.total(request), timeout, abandoned).read_all()
         return int(found.column(0)[0].as_py())
@@ -70,16 +73,19 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         data_dict["total"] = results.body(engine, search.total(request), [name], _TOTAL, count)
     if page.last_id is not None:
         data_dict["next_page"] = {ID: {keyset: page.last_id}}
+    add_links(data_dict, whole_table)
 
 
-def deletion_predicate(context: Any, data_dict: dict[str, Any], known: Table) -> Query | None:
+def deletion_predicate(
+    context: Any, data_dict: dict[str, Any], known: Table, translate: Translation
+) -> Query | None:
     """Which rows a deletion by filters takes; None for all of them."""
     operations = _validate(context, data_dict, known.types)
     names = ParameterNames()
     conditions = _conditions(operations, known.types, names)
-    for plugin in plugins.PluginImplementations(interfaces.IDatastore):
-        added = plugin.datastore_delete(context, data_dict, known.types, {"where": []})
-        conditions += _fragments(plugin, added.get("where", []), names)
+    parts = plugin_parts.Parts(conditions=tuple(conditions))
+    piped = plugin_parts.for_deletion(context, data_dict, known.types, translate, parts)
+    conditions = list(piped.conditions)
     return Query(search.all_of(conditions), names.values) if conditions else None
 
 
@@ -105,15 +111,13 @@ def _search(
     names = ParameterNames()
     conditions = _conditions(operations, types, names)
     rankings = _text_search(data_dict, types, conditions, names, engine.dialect)
-    for plugin, where in _plugin_fragments(context, data_dict, types):
-        conditions += _fragments(plugin, where, names)
+    fields_types = dict(types)
     shown = _shown_fields(fields, types, rankings, bool(data_dict.get("full_text")))
     types.update(dict.fromkeys(rankings, "float"))
     sort = data_dict.get("sort")
     # A rank is long, so it is made only where it is shown or sorted by.
     ranks = {name: make() for name, make in rankings.items() if name in shown or not sort}
-    return search.Search(
-        source=source,
+    parts = plugin_parts.Parts(
         columns=tuple(
             (each, ranks[each], "float4") if each in ranks else (each, column(each), types[each])
             for each in shown
@@ -123,6 +127,12 @@ def _search(
         limit=int(data_dict.get("limit", 100)),
         offset=int(data_dict.get("offset") or 0),
         distinct=bool(data_dict.get("distinct")),
+    )
+    translate = engine.dialect.translate
+    parts = plugin_parts.for_search(context, data_dict, fields_types, translate, parts)
+    return search.Search(
+        source=source,
+        **vars(parts),
         records_format=data_dict.get("records_format", "objects"),
         names=names,
     )
@@ -179,6 +189,7 @@ _UNDERSTOOD = (
     "resource_id",
     "id",
     "include_total",
+    "total_estimation_threshold",
     "records_format",
     "include_records",
     "include_deleted_records",
@@ -195,14 +206,15 @@ def _validate(context: Any, data_dict: dict[str, Any], types: Mapping[str, str])
     left = copy.deepcopy(data_dict)
     operations = None
     if "filters" in data_dict:
-        operations = parse_query_filters(data_dict["filters"], {"fields": types})
+        operations = parse_filters(data_dict["filters"], types)
     if "fields" in left:
         left["fields"] = helpers.get_list(left["fields"])
     if "sort" in left:
         left["sort"] = helpers.get_list(left["sort"], False)
     if operations:
         left["filters"] = dict(_flattened(operations))
-        data_dict["filterops"] = operations  # stock shows it in its answer
+        if SHOWS_FILTERS:
+            data_dict["filterops"] = operations
     for plugin in plugins.PluginImplementations(interfaces.IDatastore):
         left = plugin.datastore_validate(context, left, dict(types))
     for key in _UNDERSTOOD:
@@ -225,37 +237,6 @@ def _flattened(operation: Any) -> Iterable[tuple[str, Any]]:
             yield from _flattened(each)
     else:
         yield operation.field, operation.value
-
-
-def _plugin_fragments(
-    context: Any, data_dict: dict[str, Any], types: Mapping[str, str]
-) -> Iterator[tuple[Any, Any]]:
-    """Each plugin and the conditions that it adds to a search."""
-    for plugin in plugins.PluginImplementations(interfaces.IDatastore):
-        query_dict = {
-            "select": [],
-            "sort": [],
-            "where": [],
-            "ts_query": "",
-            "limit": data_dict.get("limit", 100),
-            "offset": data_dict.get("offset", 0),
-            "distinct": data_dict.get("distinct", False),
-        }
-        query_dict = plugin.datastore_search(context, data_dict, dict(types), query_dict)
-        for part in ("select", "sort"):
-            if query_dict.get(part):
-                raise InvalidRequest(
-                    "query",
-                    f"Plugin {plugin.name} adds to {part}; this backend takes only where.",
-                )
-        yield plugin, query_dict.get("where", [])
-
-
-def _fragments(plugin: Any, where: Sequence[Any], names: ParameterNames) -> list[Any]:
-    return [
-        fragments.condition(each[0], each[1] if len(each) > 1 else {}, names, plugin.name)
-        for each in where
-    ]
 
 
 def _shown_fields(

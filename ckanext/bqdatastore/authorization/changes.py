@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 from sqlalchemy import orm
+from sqlalchemy.sql.expression import TextClause
 
 from ..cache import Key
 from . import store
@@ -139,7 +140,7 @@ def _before_statement(state: orm.ORMExecuteState) -> None:
     statement: Any = state.statement
     if state.is_select:
         return
-    if isinstance(statement, sa.TextClause):
+    if isinstance(statement, TextClause):
         words = set(re.findall(r"\w+", statement.text.lower()))
         writes = bool(_WRITING.search(statement.text)) and bool(words & _TABLES)
     else:

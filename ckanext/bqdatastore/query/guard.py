@@ -92,10 +92,8 @@ def parse(sql: str, limits: Limits = Limits()) -> ParsedSQL:
     :raises InvalidRequest: it is not one query of a form that is allowed
     :raises NotPermitted: it names a table or function that nobody may use
     """
-    statement = _statement(sql, limits)
-    _measure(statement, limits)
     try:
-        tree = statements.query(statement)
+        tree = statements.query(statement(sql, limits))
         return ParsedSQL(tree, tuple(sorted(_tables(tree))), tuple(sorted(_functions(tree))))
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
@@ -134,8 +132,17 @@ def bind(
     return BoundSQL(Query(tree), tuple(OutputField(*field) for field in fields))
 
 
+def statement(sql: str, limits: Limits = Limits()) -> Any:
+    """PostgreSQL's syntax tree of the one query in `sql`.
+
+    :raises InvalidRequest: it is none, or is larger than the limits
+    """
+    found = _statement(sql, limits)
+    _measure(found, limits)
+    return found
+
+
 def _statement(sql: str, limits: Limits) -> Any:
-    """PostgreSQL's syntax tree of the one statement in `sql`."""
     if len(sql) > limits.length:
         raise InvalidRequest(MESSAGE, f"Query is longer than {limits.length} characters")
     if "\0" in sql:

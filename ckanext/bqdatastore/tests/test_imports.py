@@ -18,6 +18,8 @@ CKAN_ALLOWED = (
     "plugin",
     "backend",
     "callers",
+    "ckan_versions",
+    "plugin_parts",
     "search_request",
     "sql_request",
     "site",

@@ -59,14 +59,14 @@ def _comparison(field: str, value: Any, types: Mapping[str, str]) -> _Comparison
     return _Comparison("in", field, value)
 
 
-def add_links(data_dict: dict[str, Any], whole_table: bool) -> None:
+def add_links(data_dict: dict[str, Any], limit: int, offset: int, whole_table: bool) -> None:
     """Put into the answer to a search what CKAN 2.11 alone says there.
 
     :param whole_table: whether its total is the table's number of rows, which nobody counted
     """
     if _insert_links is None:
         return
-    _insert_links(data_dict, data_dict.get("limit", 100), data_dict.get("offset") or 0)
+    _insert_links(data_dict, limit, offset)
     if data_dict.get("include_total"):
         threshold = data_dict.get("total_estimation_threshold")
         estimated = whole_table and threshold is not None and data_dict["total"] >= threshold

@@ -73,7 +73,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         data_dict["total"] = results.body(engine, search.total(request), [name], _TOTAL, count)
     if page.last_id is not None:
         data_dict["next_page"] = {ID: {keyset: page.last_id}}
-    add_links(data_dict, whole_table)
+    add_links(data_dict, request.limit, request.offset, whole_table)
 
 
 def deletion_predicate(

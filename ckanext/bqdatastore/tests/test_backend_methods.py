@@ -23,7 +23,19 @@ from ckanext.datastore.backend import DatastoreBackend, get_all_resources_ids_in
 
 from .differential.harness import STOCK, active, normal
 
-pytestmark = pytest.mark.usefixtures("with_plugins", "clean_tables", "with_request_context")
+pytestmark = pytest.mark.usefixtures(
+    "with_plugins", "clean_tables", "clean_stock_tables", "with_request_context"
+)
+
+
+@pytest.fixture
+def clean_stock_tables() -> None:
+    """Drop what other tests have left with the stock backend."""
+    with active(STOCK):
+        backend = DatastoreBackend.get_active_backend()
+        for name in backend.get_all_ids():
+            backend.delete({}, {"resource_id": name})
+
 
 Step = tuple[str, Mapping[str, Any]]
 

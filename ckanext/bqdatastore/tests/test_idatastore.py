@@ -162,9 +162,8 @@ def test_rows_are_ordered(app: Any, monkeypatch: Any) -> None:
     steps: list[Step] = [
         {"search": {}},
         {"search": {"sort": "name desc"}},
-        {"search": {"limit": 2}},
     ]
-    if ckan_versions.SHOWS_FILTERS:  # CKAN 2.11 knows no next page
+    if ckan_versions.SHOWS_FILTERS:  # CKAN 2.11 knows no next page, and limits before `distinct`
         steps.append({"search": {"include_next_page": True, "limit": 2}})
     assert _different(app, monkeypatch, SORT, steps) == {}
 

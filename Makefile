@@ -15,8 +15,9 @@ QUICK ?=
 TESTS ?=
 # The engine of `make conformance` and `make browser`, and the packages of CKAN's tests.
 ENGINE ?= ducklake
-CKAN_TESTS := datastore.tests datatablesview.tests datapusher.tests chained_functions.tests \
-	example_idatastorebackend.test
+# (The pytest that CKAN 2.11 is pinned to finds no tests in a package without an __init__.py.)
+CKAN_TESTS = datastore.tests $(if $(filter 2.12,$(CKAN)),datatablesview.tests) datapusher.tests \
+	chained_functions.tests example_idatastorebackend.test
 # How many requests `make differential` makes up, and where in all possible ones it begins.
 REQUESTS ?= 1000
 SEED ?= 1

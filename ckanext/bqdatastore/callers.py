@@ -6,6 +6,7 @@ connection in ways of their own, and the operating system knows whether the othe
 
 from __future__ import annotations
 
+import hashlib
 import select
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 
 import ckantoolkit as tk
 from flask import has_request_context
+
+from . import config
 
 # Linux tells when the other end has closed; elsewhere only a connection that broke shows.
 _CLOSED = getattr(select, "POLLRDHUP", 0)
@@ -27,6 +30,19 @@ def name_of_caller(context: Mapping[str, Any]) -> str | None:
         return None
     user = context.get("user")
     return f"user {user}" if user else f"address {tk.request.environ.get('REMOTE_ADDR', '')}"
+
+
+def hashed_caller() -> str | None:
+    """The user of this request in 16 hexadecimal digits, the same for all their requests.
+
+    None outside of HTTP requests, and for who has not logged in.
+    """
+    if not has_request_context():
+        return None
+    user = getattr(tk.g, "user", "")
+    if not user:
+        return None
+    return hashlib.sha256(f"{config.site_id()} {user}".encode()).hexdigest()[:16]
 
 
 def whether_gone() -> Callable[[], bool] | None:

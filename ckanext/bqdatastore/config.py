@@ -210,6 +210,7 @@ def engine_settings() -> EngineSettings:
         options["ducklake.s3_region"] = os.environ.get("AWS_REGION", "")
     options["site"] = site_id()
     options["bigquery.maximum_bytes_billed"] = maximum_bytes_billed()
+    options["bigquery.partition_by"] = str(_get("bigquery.partition_by") or "")
     return EngineSettings(
         write_url=write_url(),
         read_url=read_url(),

@@ -6,6 +6,7 @@ connections belong to the process, not to the object.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from ckan import model
 
 from . import config
+from .callers import hashed_caller
 from .engines import registry
 from .engines.base import Capability, Engine, EngineSettings
 from .locking import QueryPlaces, TableLocks
@@ -33,7 +35,9 @@ def engine_of_site() -> Engine:
     :raises Misconfigured: it cannot be made or reached; one sentence names the setting and the mend
     """
     global _made
-    wanted = scheme, settings = config.scheme(), config.engine_settings()
+    settings = dataclasses.replace(config.engine_settings(), caller=hashed_caller)
+    scheme = config.scheme()
+    wanted = scheme, settings
     with _lock:
         if _made is not None and _made[0] == wanted:
             return _made[1]

@@ -48,6 +48,8 @@ class EngineSettings:
     :param milliseconds_in_timestamps: whether timestamps show them
     :param allowed_functions_file: takes the place of the engine's own list of SQL functions
     :param options: what one engine alone is told, as pairs of a setting's name and its value
+    :param caller: a name, which tells nobody who it is, of whom this thread works for; None for
+        nobody in particular
     """
 
     write_url: str
@@ -59,6 +61,7 @@ class EngineSettings:
     milliseconds_in_timestamps: bool = True
     allowed_functions_file: Path | None = None
     options: tuple[tuple[str, str], ...] = ()
+    caller: Callable[[], str | None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)

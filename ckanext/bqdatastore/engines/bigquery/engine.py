@@ -62,9 +62,16 @@ class BigQueryEngine(Engine):
         options = dict(settings.options)
         limit = options.get("bigquery.maximum_bytes_billed")
         labels = {"site": options["site"]} if "site" in options else {}
+        self._partition_by = options.get("bigquery.partition_by", "")
         self._writer, self._reader = Connection(write_url), Connection(read_url)
         self._write_jobs, self._read_jobs = (
-            Jobs(side, settings.statement_timeout, int(limit) if limit else None, labels)
+            Jobs(
+                side,
+                settings.statement_timeout,
+                int(limit) if limit else None,
+                labels,
+                settings.caller,
+            )
             for side in (self._writer, self._reader)
         )
         self._written = Tables(self._write_jobs, write_url.project, write_url.dataset)
@@ -177,7 +184,7 @@ class BigQueryEngine(Engine):
         self, reference: bigquery.TableReference, table: Table, columns: Mapping[str, str]
     ) -> None:
         self._written.remove_unfinished(table.name)
-        create = statements.create(reference, table, columns)
+        create = statements.create(reference, table, columns, self._partition_by)
         self._alter(create, table.name, "create")
 
     def _write(self, writer: TableWriter, change: TableChange, new_key: bool) -> WriteResult:

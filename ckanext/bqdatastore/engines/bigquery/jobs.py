@@ -53,7 +53,8 @@ class Jobs:
     :param connection: the side
     :param timeout: seconds that one job may run
     :param maximum_bytes_billed: what one query may cost; None for the project's own limit
-    :param labels: put on every job, beside the action and the table
+    :param labels: put on every job, beside the action, the table and the user
+    :param caller: names the user whom this thread works for, if any
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Jobs:
         timeout: float,
         maximum_bytes_billed: int | None,
         labels: Mapping[str, str],
+        caller: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._timeout = timeout
         self._maximum_bytes_billed = maximum_bytes_billed
-        self._labels = dict(labels)
+        self._labels = {name: label(value) for name, value in labels.items()}
+        self._caller = caller
 
     def query(
         self,
@@ -334,7 +337,13 @@ class Jobs:
             log.debug("job %s could not be cancelled: %s", job_id, type(error).__name__)
 
     def _all_labels(self, action: str, resource: str) -> dict[str, str]:
-        return {**self._labels, "action": label(action), "resource": label(resource)}
+        user = self._caller()
+        return {
+            **self._labels,
+            "action": label(action),
+            "resource": label(resource),
+            **({"user": label(user)} if user else {}),
+        }
 
 
 def label(text: str) -> str:

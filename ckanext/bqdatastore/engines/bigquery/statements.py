@@ -40,17 +40,35 @@ def presence(stored: str) -> str:
     return f"__has_{stored}"
 
 
-def create(reference: TableReference, table: Table, columns: Mapping[str, str]) -> sge.Create:
-    """`CREATE TABLE` with `_id` and a column for each field."""
+_TRUNCATED: Mapping[str, type[sge.Func]] = {
+    "date": sge.DateTrunc,
+    "timestamp": sge.DatetimeTrunc,
+    "timestamptz": sge.TimestampTrunc,
+}
+
+
+def create(
+    reference: TableReference, table: Table, columns: Mapping[str, str], partition_by: str = ""
+) -> sge.Create:
+    """`CREATE TABLE` with `_id` and a column for each field.
+
+    :param partition_by: a field by whose months the rows are kept apart, where the table has one of
+        that name with a date in it
+    """
     definitions = [_definition(ID, "INT64")]
     definitions += [_definition(columns[each.id], stored_type(each.type)) for each in table.fields]
     description = sge.Property(
         this=sge.Var(this="description"), value=sge.Literal.string(UNFINISHED)
     )
+    properties: list[sge.Expr] = [description]
+    truncated = _TRUNCATED.get(table.types.get(partition_by, ""))
+    if truncated is not None:
+        month = truncated(this=column(columns[partition_by]), unit=sge.Var(this="MONTH"))
+        properties.insert(0, sge.PartitionedByProperty(this=month))
     return sge.Create(
         this=sge.Schema(this=path(reference), expressions=definitions),
         kind="TABLE",
-        properties=sge.Properties(expressions=[description]),
+        properties=sge.Properties(expressions=properties),
     )
 
 

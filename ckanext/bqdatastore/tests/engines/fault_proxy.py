@@ -42,6 +42,8 @@ class FaultProxy:
         self._uploads: dict[str, str] = {}
         self.injected: list[str] = []
         self.started: list[str] = []
+        self.labels: list[dict[str, str]] = []
+        self.statements: list[str] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -96,6 +98,9 @@ class FaultProxy:
             if "/upload/" not in path:
                 self._jobs[job_id] = job_id
                 self.started.append("query")
+                configuration = json.loads(body)["configuration"]
+                self.labels.append(configuration.get("labels", {}))
+                self.statements.append(configuration["query"]["query"])
         known = _JOB.search(path)
         if known and known[1] in self._jobs:
             path = path.replace(known[1], self._jobs[known[1]])

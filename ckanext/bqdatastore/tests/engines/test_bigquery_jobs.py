@@ -36,11 +36,16 @@ FAULTS = 100
 
 
 def through(
-    settings: EngineSettings, address: str, options: tuple[tuple[str, str], ...] = ()
+    settings: EngineSettings,
+    address: str,
+    options: tuple[tuple[str, str], ...] = (),
+    caller: Callable[[], str | None] = lambda: None,
 ) -> BigQueryEngine:
     """An engine on the same dataset by another address."""
     url = settings.write_url.replace(ENDPOINT, address)
-    return BigQueryEngine(EngineSettings(url, url, Path(), statement_timeout=60.0, options=options))
+    return BigQueryEngine(
+        EngineSettings(url, url, Path(), statement_timeout=60.0, options=options, caller=caller)
+    )
 
 
 @pytest.fixture
@@ -71,6 +76,44 @@ def many(count: int, start: int = 0) -> Rows:
     names = pa.array([f"thing {n}" for n in range(start, start + count)])
     data = pa.table({"name": names, "n": pa.array(range(count), pa.int32())})
     return Rows(data, ("name",), tuple(range(count)))
+
+
+def test_labels_tell_the_user_of_each_job(settings: EngineSettings, things: Table) -> None:
+    users = iter(["5f3c", None])
+    page = Query(sge.select(column("name")).from_(table("things")))
+    site = (("site", "Our Site"),)
+    with (
+        FaultProxy(ENDPOINT, lambda: None) as proxy,
+        closing(through(settings, proxy.url, site, lambda: next(users))) as labelled,
+    ):
+        labelled.query(page)
+        labelled.query(page)
+    same = {"site": "our_site", "action": "search", "resource": "things"}
+    assert proxy.labels == [{**same, "user": "5f3c"}, same]
+
+
+@pytest.mark.parametrize(
+    ("type", "truncated"),
+    [
+        ("date", "PARTITION BY DATE_TRUNC(`Day`, MONTH)"),
+        ("timestamp", "PARTITION BY DATETIME_TRUNC(`Day`, MONTH)"),
+        ("timestamptz", "PARTITION BY TIMESTAMP_TRUNC(`Day`, MONTH)"),
+        ("text", None),
+    ],
+)
+def test_new_tables_are_partitioned(
+    engine: Engine, settings: EngineSettings, type: str, truncated: str | None
+) -> None:
+    days = Table("days", (Field("Day", type), Field("n", "int4")))
+    with (
+        FaultProxy(ENDPOINT, lambda: None) as proxy,
+        closing(through(settings, proxy.url, (("bigquery.partition_by", "Day"),))) as partitioning,
+    ):
+        batch = rows(days, [{"Day": None, "n": 1}])
+        partitioning.apply(TableChange(None, days, Write(WriteMode.INSERT, (batch,))))
+        assert len(everything(partitioning, days)) == 1
+    (created,) = [text for text in proxy.statements if text.startswith("CREATE TABLE")]
+    assert truncated in created if truncated else "PARTITION" not in created
 
 
 def test_a_dry_run_refuses_what_costs_too_much(

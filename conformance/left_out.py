@@ -19,27 +19,36 @@ class Group:
     :param tests: file below `ckanext/`, class and function, without parameters
     :param covered_by: ids of our tests that hold the same promise
     :param engine: the one engine that they are left out on; None for all
+    :param ckan: the one release of CKAN whose tests they are (`2.11`); None for all
     """
 
     reason: str
     tests: tuple[str, ...]
     covered_by: tuple[str, ...]
     engine: str | None = None
+    ckan: str | None = None
 
 
 def groups() -> list[Group]:
     return [
-        Group(each["reason"], tuple(each["tests"]), tuple(each["covered_by"]), each.get("engine"))
+        Group(
+            each["reason"],
+            tuple(each["tests"]),
+            tuple(each["covered_by"]),
+            each.get("engine"),
+            each.get("ckan"),
+        )
         for each in _document()
     ]
 
 
-def reasons(engine: str) -> dict[str, str]:
-    """For each test that is left out on an engine: why, and what of ours stands for it."""
+def reasons(engine: str, ckan: str) -> dict[str, str]:
+    """For each test that is left out on an engine and a release of CKAN: why, and what of ours
+    stands for it."""
     return {
         test: f"{group.reason} Ours: {', '.join(group.covered_by)}"
         for group in groups()
-        if group.engine in (None, engine)
+        if group.engine in (None, engine) and group.ckan in (None, ckan)
         for test in group.tests
     }
 

@@ -83,7 +83,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     engine = config.getoption("--datastore-engine")
-    reasons = {} if engine == _STOCK else left_out.reasons(engine)
+    reasons = {} if engine == _STOCK else left_out.reasons(engine, _release())
     for item in items:
         test = _test(item)
         # What pytest calls it depends on where it is, and two extensions may have one of that name.
@@ -146,7 +146,12 @@ def _measured(reporter: Any) -> dict[str, figures.Figures]:
 
 
 def _recorded() -> dict[str, figures.Figures]:
-    return figures.stock(".".join(ckan.__version__.split(".")[:2]))
+    return figures.stock(_release())
+
+
+def _release() -> str:
+    """CKAN's, as `2.12`."""
+    return ".".join(ckan.__version__.split(".")[:2])
 
 
 def _not_as_recorded(reporter: Any) -> list[str]:

@@ -185,7 +185,7 @@ class Cache:
 def _parsed(text: bytes) -> _Entry | None:
     try:
         return _decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

@@ -48,6 +48,9 @@ class _Ours(str):
         made.part = part
         return made
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Ours:
+        return self  # a text: nobody changes it
+
 
 def for_search(
     context: Any,
@@ -124,7 +127,10 @@ class _Pipe:
     ) -> None:
         self.query = change(context, data_dict, dict(types), self.query)
         for key in ("select", "sort", "where"):
-            for each in self.query.get(key) or ():
+            if not self.query.get(key):
+                continue
+            self.query[key] = list(self.query[key])  # it is read more than once
+            for each in self.query[key]:
                 self._seen.setdefault(id(each), plugin)
                 self._kept.append(each)  # so that no other comes to have its `id`
 
@@ -141,9 +147,11 @@ class _Pipe:
         found = []
         for each in self.query.get("where") or ():
             plugin = self._seen[id(each)]
-            if not isinstance(each, (tuple, list)) or not each:
+            if not _is_condition(each):
                 raise InvalidRequest(
-                    "query", f"Plugin {plugin} added {each!r} to the query: it is no condition."
+                    "query",
+                    f"Plugin {plugin} added {each!r} to the query: a condition is a text, with a "
+                    "mapping of values behind it if it has placeholders.",
                 )
             if isinstance(each[0], _Ours):
                 found.append(each[0].part)
@@ -156,9 +164,15 @@ class _Pipe:
         """The values of all placeholders: the stock backend has them in one place."""
         values: dict[str, Any] = {}
         for each in self.query.get("where") or ():
-            if isinstance(each, (tuple, list)) and len(each) > 1:
+            if _is_condition(each) and len(each) > 1:
                 values.update(each[1])
         return values
+
+
+def _is_condition(added: Any) -> bool:
+    if not isinstance(added, (tuple, list)) or not added or not isinstance(added[0], str):
+        return False
+    return len(added) == 1 or isinstance(added[1], Mapping)
 
 
 def _where(conditions: Sequence[sge.Expr]) -> list[Any]:

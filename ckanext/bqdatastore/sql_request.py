@@ -92,7 +92,7 @@ _to_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _form(fields: Sequence[tuple[str, str]], lazy: bool) -> results.Form[_Answer]:
-    """Records are kept as JSON.
+    """Records are kept as JSON. One statement may stand for outputs of other names and types.
 
     :param lazy: whether the API's view writes the text as it is; everybody else wants values
     """
@@ -106,7 +106,7 @@ def _form(fields: Sequence[tuple[str, str]], lazy: bool) -> results.Form[_Answer
             return _Answer([], truncated)
         return _Answer(LazyJSONObject(text) if lazy else _values(text, fields), truncated)
 
-    return results.Form("SQL", to_bytes, from_bytes)
+    return results.Form(f"SQL {config.rows_max()} {list(fields)!r}", to_bytes, from_bytes)
 
 
 def _values(text: str, fields: Sequence[tuple[str, str]]) -> Any:

@@ -159,11 +159,24 @@ def _is_own_action(name: str) -> bool:
     return wrapped is getattr(get_actions, name)
 
 
+def _is_as_loaded(user_id: str) -> bool:
+    """Whether the session's user is the database's: one that was loaded before the marks were read
+    may have lost since what it still has there."""
+    columns = (model.User.name, model.User.state, model.User.sysadmin)
+    now = model.Session.query(*columns).filter_by(id=user_id).first()
+    held = model.Session.get(model.User, user_id)
+    if held is None or now is None:
+        return False
+    return tuple(now) == (held.name, held.state, held.sysadmin)
+
+
 def _stamp(cache: Cache, target: Key, user_id: str) -> Stamp | None:
     """The marks of all tags of a decision, or None where it is not to be kept."""
     kind, id = target
     stamp = cache.stamp([EVERYTHING, user_tag(user_id), target])
     if stamp is None:
+        return None
+    if user_id and not _is_as_loaded(user_id):
         return None
     # By its id alone: names are given to others.
     if kind == "package":

@@ -39,6 +39,7 @@ from .permissions import (
     public,
     run,
     statements,
+    sysadmin,
 )
 from .test_cache import Clock
 
@@ -231,6 +232,20 @@ def test_a_session_that_has_read_before_the_change_keeps_nothing() -> None:
     hide_in_another_session(here)
     assert allowed({"user": ""}, here)  # as stock CKAN would: by the object in its hands
     assert ask("", READ, here.resource) == "no"
+
+
+def test_a_user_who_was_demoted_while_the_request_ran_keeps_nothing() -> None:
+    here = sysadmin()
+    model.Session.remove()
+    user = model.User.get(here.user)  # the request knows its user
+    assert user is not None
+    with model.meta.create_local_session(bind=model.meta.engine) as elsewhere:
+        elsewhere.get(model.User, user.id).sysadmin = False
+        elsewhere.commit()
+    context = {"user": user.name, "auth_user_obj": user}
+    tk.get_action("datastore_authorize")(context, {"resource_id": here.resource})
+    model.Session.remove()
+    assert ask(here.user, READ, here.resource) == "no"
 
 
 def test_what_does_not_touch_permissions_drops_nothing() -> None:

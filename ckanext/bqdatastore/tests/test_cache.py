@@ -327,7 +327,13 @@ def test_after_a_failure_it_is_left_alone_for_a_while(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"\x00", b"1", b"yes", b"{}", b"\x93\xa1a\x80\xc4\x01", b"\xc1" * 100]
+    "garbage",
+    [
+        *(b"", b"\x00", b"1", b"yes", b"{}"),
+        b"\x93\xa1a\x80\xc4\x01",
+        b"\x93\xa1\xff\x80\xc4\x011",  # a name that is no UTF-8
+        b"\xc1" * 100,
+    ],
 )
 def test_a_value_that_does_not_parse_is_no_value(
     garbage: bytes, store: Store, clock: Clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class Added:
     sort: Sequence[str] = ()
     instead: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     first: bool = False
+    as_iterators: bool = False
 
     def to(self, query: dict[str, Any]) -> dict[str, Any]:
         for key in ("where", "select", "sort"):
@@ -57,6 +59,8 @@ class Added:
             if added:
                 query[key] = added + there if self.first else there + added
         query.update(self.instead)
+        if self.as_iterators:
+            query["where"] = iter(copy.deepcopy(query["where"]))
         return query
 
 
@@ -100,6 +104,17 @@ def test_conditions_choose_the_same_rows(app: Any, monkeypatch: Any) -> None:
     steps: list[Step] = [{"search": {}}, {"search": {"filters": {"_id": [1, 2, 4]}}}]
     cases = {name: Added(where=where) for name, where in WHERE.items()}
     assert _different(app, monkeypatch, cases, steps) == {}
+
+
+def test_conditions_may_come_as_copies_and_once_only(app: Any, monkeypatch: Any) -> None:
+    client, resource_id = _client(app)
+    request = {"resource_id": resource_id, "force": True, "fields": FIELDS, "records": RECORDS}
+    assert client.call("datastore_create", request).status == 200
+    added = Added(where=[("age > :least", {"least": 40})], as_iterators=True)
+    _plugin_adds(monkeypatch, added)
+    search = {"resource_id": resource_id, "filters": {"name": ["Ada", "Grace"]}}
+    found = client.call("datastore_search", search).body["records"]
+    assert [row["name"] for row in found] == ["Grace"]
 
 
 def test_conditions_choose_what_is_deleted(app: Any, monkeypatch: Any) -> None:
@@ -204,6 +219,7 @@ REFUSED = {
     "a sub-query": Added(where=[("age IN (SELECT 1)",)]),
     "no value": Added(where=[("age > :nothing_of_that",)]),
     "no column": Added(where=[("nosuch > 1",)]),
+    "values without names": Added(where=[("age > %s", 5)]),
     "no function": Added(where=[("pg_sleep(1) IS NULL",)]),
     "no condition": Added(where=[("age + 1",)]),
     "a value in a text": Added(where=[("name = ' :a '", {"a": 1})]),

@@ -328,6 +328,21 @@ def test_forms_of_one_statement_do_not_meet(site: Site) -> None:
     assert found["csv"][1]["records"] == found["tsv"][1]["records"].replace("\t", ",")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("SELECT name AS x, n AS x FROM {t}", "SELECT name AS x, n AS x_1 FROM {t}"),
+        ("SELECT '[1]'::json AS j FROM {t}", "SELECT '[1]'::json::text AS j FROM {t}"),
+    ],
+)
+def test_outputs_of_other_names_or_types_do_not_meet(site: Site, first: str, second: str) -> None:
+    site.sql(first)
+    kept = site.sql(second)[2]
+    tk.config[TTL] = 0
+    fresh = site.sql(second)[2]
+    assert kept["records"] == fresh["records"]
+
+
 def test_who_may_not_see_it_is_not_given_it(site: Site) -> None:
     site.search()
     assert site.search()[1] == "hit"

@@ -100,7 +100,7 @@ class Catalog:
         self._connections = connections
         self._url = connections.read_url
         # A version and what was found at it, replaced as one: threads need no lock.
-        self._known: tuple[int, dict[str, Entry | None]] = (-1, {})
+        self._known: tuple[int, dict[str, Entry]] = (-1, {})
         self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
         self._versions = TableVersions()
         self._text = functools.lru_cache(maxsize=_KEPT_TEXTS)(self._rendered)
@@ -115,9 +115,12 @@ class Catalog:
         if known[0] != version:
             known = self._known = (version, {})
         entries = known[1]
-        if name not in entries:
-            entries[name] = self._look_up(name)
-        return entries[name]
+        if name in entries:
+            return entries[name]
+        found = self._look_up(name)
+        if found is not None:  # names that stand for nothing are without number
+            entries[name] = found
+        return found
 
     def newest(self) -> Newest:
         """The newest snapshot, asked for each time: it is how changes of others are seen."""

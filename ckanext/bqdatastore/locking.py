@@ -140,8 +140,8 @@ def lock_key(name: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-_own: weakref.WeakKeyDictionary[Database, dict[str, Database]] = weakref.WeakKeyDictionary()
-_own_lock = threading.Lock()
+_all_apart: weakref.WeakSet[Database] = weakref.WeakSet()
+_apart_lock = threading.Lock()
 
 
 def _apart(database: Database, purpose: str) -> Database:
@@ -150,22 +150,24 @@ def _apart(database: Database, purpose: str) -> Database:
     A writer who waits has a connection of CKAN's already. If the next came from the same pool,
     enough writers would have it empty, and wait for each other; and so for writers and queries.
     """
-    with _own_lock:
-        own = _own.setdefault(database, {})
+    with _apart_lock:
+        # Kept by `database`, to go when it goes: a pool made like another refers to the other's
+        # engine, so a table of ours would keep both, and their connections, for ever.
+        own = vars(database).setdefault("_bqdatastore_apart", {})
         if purpose not in own:
             # `future`: CKAN 2.11 comes with SQLAlchemy 1.4, which must be told to behave as 2.
             pool = database.pool.recreate()
             own[purpose] = sa.create_engine(database.url, pool=pool, future=True)
+            _all_apart.add(own[purpose])
         return own[purpose]
 
 
 def _begin_anew() -> None:
     """Leave the parent's connections to the parent, in a forked child."""
-    global _own_lock
-    _own_lock = threading.Lock()
-    for own in _own.values():
-        for database in own.values():
-            database.dispose(close=False)
+    global _apart_lock
+    _apart_lock = threading.Lock()
+    for database in _all_apart:
+        database.dispose(close=False)
 
 
 os.register_at_fork(after_in_child=_begin_anew)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -335,6 +337,17 @@ def test_writers_who_wait_do_not_take_the_connections_of_ckan(database: sa.engin
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(request, range(24))) == 24
+
+
+def test_connections_of_turns_go_with_the_database_they_are_to() -> None:
+    """CKAN makes its database anew when its settings are loaded again."""
+    made = sa.create_engine(os.environ["CKAN_SQLALCHEMY_URL"])
+    with locks(made, 10).hold("a table"):
+        pass
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_end_of_a_turn_that_lost_its_connection_is_no_error(

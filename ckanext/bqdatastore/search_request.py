@@ -298,13 +298,9 @@ def _page(rows: pa.Table, request: search.Search, with_id: bool) -> _Page:
     last_id = None
     if with_id and rows.num_rows:
         last_id = rows.column(rows.num_columns - 1)[rows.num_rows - 1].as_py()
-    if request.records_format not in ("csv", "tsv"):
-        return _Page(formats.json_list([rows.column(0)]), last_id)
-    columns = rows.columns[:-1] if with_id else rows.columns
-    delimiter = "," if request.records_format == "csv" else "\t"
-    types = [type for _, _, type in request.columns]
-    text = formats.delimited([each.combine_chunks() for each in columns], types, delimiter)
-    return _Page(text, last_id)
+    in_lines = request.records_format in ("csv", "tsv")
+    texts = rows.column(0)
+    return _Page(formats.lines(texts) if in_lines else formats.json_list(texts), last_id)
 
 
 def _records(page: _Page, request: search.Search, lazy: bool) -> Any:

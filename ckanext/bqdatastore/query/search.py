@@ -11,13 +11,16 @@ import sqlglot.expressions as sge
 from ..model.errors import QueryFailed
 from ..model.query import ParameterNames, Query, bound, column
 from ..model.table import ID
+from .copy_lines import copy_line
 
 Column = tuple[str, sge.Expr, str]
 
 _HIGHEST_ID = 2**63 - 1
 
 RECORD = "record"
-"""The column of a page that holds each record's text, for the JSON formats."""
+"""The column of a page that holds each record's text."""
+
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 class OutputDialect(Protocol):
@@ -101,20 +104,23 @@ def all_of(conditions: Sequence[sge.Expr]) -> sge.Expr:
 
 
 def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query:
-    """The page's records: one text column for JSON, one text column per field for CSV.
+    """The page's records, each as one text.
 
-    :param with_id: add each record's `_id` as the last column
+    :param with_id: add each record's `_id` as the second column
     """
     rows = _distinct_rows(search) if search.distinct else _rows(search, with_id)
-    outputs = _outputs(search, dialect)
+    outputs = [_record(search, dialect).as_(RECORD, copy=False)]
     if with_id:
         outputs.append(column(ID))
     query = bound(_from(outputs, _derived(rows, "page")), search.names.values)
     direct = _by_ids(search)
     if direct is None:
         return query
-    tree = _from([each.copy() for each in outputs], _derived(_rows(direct, with_id), "page"))
-    return dataclasses.replace(query, if_contiguous=tree)
+    # All of these rows are on the page: their texts are made first, for less has to be sorted then.
+    inner = _select(direct)
+    inner.args["expressions"].append(column(ID))
+    tree = _from([each.copy() for each in outputs], _derived(inner, "page"))
+    return dataclasses.replace(query, if_contiguous=tree.order_by(column(ID), copy=False))
 
 
 def _by_ids(search: Search) -> Search | None:
@@ -133,20 +139,18 @@ def _by_ids(search: Search) -> Search | None:
     return dataclasses.replace(search, conditions=within, offset=0)
 
 
-def _outputs(search: Search, dialect: OutputDialect) -> list[sge.Expr]:
-    """What is made of a page's rows."""
+def _record(search: Search, dialect: OutputDialect) -> sge.Expr:
+    """What is made of a page's rows: the text of one record."""
     shown: list[Column] = [
         (name, column(_slot(position)), type)
         for position, (name, _, type) in enumerate(search.columns)
     ]
     if search.records_format == "objects":
-        return [dialect.json_object(shown).as_(RECORD, copy=False)]
+        return dialect.json_object(shown)
     if search.records_format == "lists":
-        return [dialect.json_array(shown).as_(RECORD, copy=False)]
-    return [
-        dialect.copy_text(value, type).as_(_slot(position), copy=False)
-        for position, (_, value, type) in enumerate(shown)
-    ]
+        return dialect.json_array(shown)
+    texts = [(dialect.copy_text(value, type), type) for _, value, type in shown]
+    return copy_line(texts, _DELIMITERS[search.records_format])
 
 
 def total(search: Search) -> Query:

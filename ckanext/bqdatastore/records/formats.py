@@ -1,14 +1,14 @@
 """Arrow batches in the API's output formats.
 
-JSON arrives as text that the engine made, one record a row. CSV arrives as one text column a field
-and is quoted here as PostgreSQL's COPY quotes it. Rows of SQL queries become Python values.
+JSON and CSV arrive as text that the engine made, one record a row. Rows of SQL queries become
+Python values.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,19 +18,10 @@ import pyarrow.compute as pc
 
 from ..model.types import EXACT
 
-# Whatever their values are, there is no comma, tab, quote or line end in them.
-_NEVER_QUOTED = frozenset(
-    [
-        *("int", "int2", "int4", "int8", "float", "float4", "float8", "numeric", "bool"),
-        *("date", "time", "timestamp", "timestamptz", "uuid"),
-    ]
-)
 
-
-def json_list(texts: Iterable[pa.ChunkedArray | pa.Array]) -> str:
+def json_list(texts: pa.ChunkedArray) -> str:
     """Records' JSON texts as one JSON list."""
-    chunks = (chunk for each in texts for chunk in _chunks(each))
-    return "[" + ",".join(_joined(chunk, ",") for chunk in chunks if len(chunk)) + "]"
+    return "[" + ",".join(_joined(chunk, ",") for chunk in texts.chunks if len(chunk)) + "]"
 
 
 def parse_json(text: str) -> Any:
@@ -38,49 +29,15 @@ def parse_json(text: str) -> Any:
     return msgspec.json.decode(text)
 
 
-def delimited(columns: Sequence[pa.Array], types: Sequence[str], delimiter: str) -> str:
-    """Text columns as CSV lines without a header, as `COPY … TO STDOUT csv` writes them.
-
-    Nulls are empty, empty texts are quoted; a text is quoted where it holds the delimiter, a quote
-    or a line end.
-
-    :param types: the columns' API types
-    """
-    if not columns or len(columns[0]) == 0:
-        return ""
-    alone = len(columns) == 1
-    lines = pc.binary_join_element_wise(
-        *(
-            pc.fill_null(each if type in _NEVER_QUOTED else _quoted(each, delimiter, alone), "")
-            for each, type in zip(columns, types, strict=True)
-        ),
-        delimiter,
-    )
-    return _joined(lines, "\n") + "\n"
-
-
-def _chunks(texts: pa.ChunkedArray | pa.Array) -> Sequence[pa.Array]:
-    chunks: Sequence[pa.Array] = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return chunks
+def lines(texts: pa.ChunkedArray) -> str:
+    """Records' lines as one text, each with its end."""
+    return "".join(_joined(chunk, "\n") + "\n" for chunk in texts.chunks if len(chunk))
 
 
 def _joined(texts: pa.Array, separator: str) -> str:
     """Texts as one, without a Python string for each."""
     together = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
     return str(pc.binary_join(together, separator)[0].as_py())
-
-
-def _quoted(texts: pa.Array, delimiter: str, alone: bool) -> pa.Array:
-    pattern = f'[{delimiter}"\r\n]|^$'
-    if alone:
-        # COPY's end-of-data mark, alone on a line, must not be taken for one.
-        pattern += r"|^\\\.$"
-    needing = pc.match_substring_regex(texts, pattern)
-    if pc.any(needing).as_py():
-        doubled = pc.replace_substring(texts, '"', '""')
-        wrapped = pc.binary_join_element_wise('"', doubled, '"', "")
-        texts = pc.if_else(needing, wrapped, texts)
-    return texts
 
 
 def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +27,7 @@ from ckanext.bqdatastore.model.query import ParameterNames, Query, bound, column
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.types import arrow_type
 from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, WriteMode
+from ckanext.bqdatastore.query import search
 
 PEOPLE = Table(
     "people-1",
@@ -329,3 +332,47 @@ def test_a_key_above_all_that_was_changed_to_one_is_refused(engine: Engine, coun
     with pytest.raises(DuplicateKey):
         write(engine, counted, "insert", numbered(500))
     write(engine, counted, "insert", numbered(1))
+
+
+ODD = ["plain", "a,b", 'say "x"', "two\nlines", "r\rn", "tab\there", "\\.", "å", " ", ""]
+
+
+def lines_of(engine: Engine, of: Table, format: str, *fields: str) -> list[str]:
+    """The page's lines of CSV or TSV, in the order of `_id`."""
+    wanted = search.Search(
+        source=table(of.name),
+        columns=tuple((name, column(name), of.types[name]) for name in fields),
+        conditions=(),
+        order=(),
+        limit=100,
+        offset=0,
+        distinct=False,
+        records_format=format,
+        names=ParameterNames(),
+    )
+    lines = engine.query(search.page(wanted, engine.dialect)).read_all().column(0)
+    return [str(line) for line in lines.to_pylist()]
+
+
+@pytest.mark.parametrize(("format", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_every_text_comes_back_from_a_line(engine: Engine, format: str, delimiter: str) -> None:
+    odd = Table("odd", (Field("t", "text"), Field("n", "int4")))
+    records = [{"t": text, "n": number} for number, text in enumerate(ODD)]
+    engine.apply(TableChange(None, odd, Write(WriteMode.INSERT, (rows(odd, records),))))
+    lines = lines_of(engine, odd, format, "t", "n")
+    read = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter)
+    assert list(read) == [[text, str(number)] for number, text in enumerate(ODD)]
+
+
+def test_lines_are_those_of_copy(engine: Engine) -> None:
+    odd = Table("odd", (Field("t", "text"), Field("n", "int4"), Field("l", "_text")))
+    records = [
+        {"t": "", "n": None, "l": ["a", None]},
+        {"t": None, "n": 1, "l": None},
+        {"t": "\\.", "n": 2, "l": []},
+    ]
+    engine.apply(TableChange(None, odd, Write(WriteMode.INSERT, (rows(odd, records),))))
+    assert lines_of(engine, odd, "csv", "t", "n") == ['"",', ",1", "\\.,2"]
+    # Alone on a line it would be the end of the data.
+    assert lines_of(engine, odd, "csv", "t") == ['""', "", '"\\."']
+    assert lines_of(engine, odd, "csv", "l") == ['"[""a"",null]"', "null", "[]"]

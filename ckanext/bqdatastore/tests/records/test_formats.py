@@ -1,50 +1,23 @@
-"""Arrow texts as the API's CSV and JSON, by Python's own readers and PostgreSQL's rules."""
+"""Arrow texts as the API's CSV and JSON, by Python's own readers."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pyarrow as pa
-import pytest
 
-from ckanext.bqdatastore.records.formats import delimited, json_list, python_records
-
-ODD = ["plain", "a,b", 'say "x"', "two\nlines", "tab\there", "\\.", "å", " "]
+from ckanext.bqdatastore.records.formats import json_list, lines, python_records
 
 
-@pytest.mark.parametrize("delimiter", [",", "\t"])
-def test_every_text_comes_back_from_a_line(delimiter: str) -> None:
-    texts = pa.array(ODD)
-    numbers = pa.array([str(number) for number in range(len(ODD))])
-    lines = delimited([texts, numbers], ["text", "int4"], delimiter)
-    read = list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))
-    assert read == [[text, str(number)] for number, text in enumerate(ODD)]
-
-
-def test_nulls_are_empty_and_empty_texts_are_quoted() -> None:
-    lines = delimited([pa.array(["", None]), pa.array([None, "1"])], ["text", "int4"], ",")
-    assert lines == '"",\n,1\n'
-
-
-def test_the_end_mark_alone_on_a_line_is_quoted() -> None:
-    assert delimited([pa.array(["\\.", "x"])], ["text"], ",") == '"\\."\nx\n'
-
-
-def test_arrays_and_json_are_quoted_where_they_need_it() -> None:
-    values = pa.array(['["a", "b"]', None])
-    assert delimited([values], ["_text"], ",") == '"[""a"", ""b""]"\n\n'
-
-
-def test_no_rows_are_no_lines() -> None:
-    assert delimited([pa.array([], pa.string())], ["text"], ",") == ""
+def test_lines_have_their_ends_over_all_chunks() -> None:
+    assert lines(pa.chunked_array([["1,a", "2,"], [], ["3,å"]], pa.string())) == "1,a\n2,\n3,å\n"
+    assert lines(pa.chunked_array([], pa.string())) == ""
 
 
 def test_json_texts_become_one_list_over_all_chunks() -> None:
     chunks = pa.chunked_array([['{"a": 1}', '{"a": "å"}'], [], ['{"a": null}']], pa.string())
-    assert json.loads(json_list([chunks])) == [{"a": 1}, {"a": "å"}, {"a": None}]
-    assert json_list([pa.chunked_array([], pa.string())]) == "[]"
+    assert json.loads(json_list(chunks)) == [{"a": 1}, {"a": "å"}, {"a": None}]
+    assert json_list(pa.chunked_array([], pa.string())) == "[]"
 
 
 def test_floats_that_json_has_no_number_for_are_texts() -> None:

@@ -366,7 +366,7 @@ def test_every_text_comes_back_from_a_line(engine: Engine, format: str, delimite
 
 def test_lines_are_those_of_copy(engine: Engine) -> None:
     odd = Table("odd", (Field("t", "text"), Field("n", "int4"), Field("l", "_text")))
-    records = [
+    records: list[dict[str, Any]] = [
         {"t": "", "n": None, "l": ["a", None]},
         {"t": None, "n": 1, "l": None},
         {"t": "\\.", "n": 2, "l": []},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from ckan import plugins
+from ckan.common import aslist
+from ckan.tests import helpers
 from werkzeug.serving import make_server
 
 
@@ -40,3 +43,20 @@ def address(app: Any) -> Iterator[tuple[str, int]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+_made: tuple[Mapping[str, Any], Any] | None = None
+
+
+@pytest.fixture
+def app(make_app: Any, ckan_config: Any) -> Any:
+    """CKAN's test client, on the application of the test before if the settings are the same.
+
+    To make one takes longer than most tests do.
+    """
+    global _made
+    settings = {name: value for name, value in ckan_config.items() if isinstance(value, str)}
+    names = aslist(ckan_config["ckan.plugins"])
+    if _made is None or _made[0] != settings or not all(map(plugins.plugin_loaded, names)):
+        _made = settings, make_app().app
+    return helpers.CKANTestApp(_made[1])

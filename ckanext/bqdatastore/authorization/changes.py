@@ -1,28 +1,38 @@
 """Drops decisions when CKAN's database changes in what they were made from.
 
-SQLAlchemy tells of every object that any session of this process writes, whichever action, command
-or plugin it comes from. Between the write and its commit the tags are held, so that nobody keeps
-what others still see; after the commit they are dropped. SQL that goes past SQLAlchemy's sessions
-(`psql`, a plugin's own connection) is not seen: decisions follow it when their time is up.
+SQLAlchemy tells of every row that any session of this process writes, and of every other statement
+that any of its connections sends, whichever action, command or plugin it comes from. A row says
+which decisions it touches; any other statement that may write to one of the tables touches all.
+What was touched is noted with the connection and held, so that nobody keeps what others still see.
+It is dropped when the connection goes back to its pool, before whoever commits is told that it is
+done.
+
+Not seen is what goes past SQLAlchemy's connections (`psql`, a cursor of psycopg2's, a function of
+the database that writes): decisions follow that when their time is up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 from sqlalchemy import orm
-from sqlalchemy.sql.expression import TextClause
 
 from ..cache import Key
 from . import store
 from .store import EVERYTHING, package_tag, resource_tag, user_tag
 
-_PENDING = "bqdatastore_tags"
+# In the `info` of a connection: tags of what it has changed, and how many rows a flush writes now.
+_TAGS = "bqdatastore_tags"
+_ROWS = "bqdatastore_rows"
+# In the `info` of a session: those of its connections.
+_CONNECTIONS = "bqdatastore_connections"
 
+Info = MutableMapping[Any, Any]
 
 Values = Callable[[str], list[Any]]
 """What a column of a changed row holds, and what it held before."""
@@ -68,24 +78,33 @@ _WATCHED: dict[type, tuple[tuple[str, ...], Callable[[Values], Iterator[Key]]]] 
 }
 _CLASSES = tuple(_WATCHED)
 _TABLES: frozenset[str] = frozenset(sa.inspect(each).local_table.name for each in _CLASSES)
-_WRITING = re.compile(r"\b(insert|update|delete|merge|truncate|drop|alter)\b", re.IGNORECASE)
+_READING = (sa.sql.Select, sa.sql.selectable.CompoundSelect)
+_WRITING = frozenset({"insert", "update", "delete", "merge", "truncate", "drop", "alter", "copy"})
 
 
+@cache
 def watch() -> None:
-    """Begin to listen, to every session of this process."""
-    for name, listener in (
-        ("after_flush", _after_flush),
-        ("do_orm_execute", _before_statement),
-        ("after_commit", _after_commit),
-        ("after_transaction_end", _after_transaction_end),
-    ):
-        if not sa.event.contains(orm.Session, name, listener):
-            sa.event.listen(orm.Session, name, listener)
+    """Begin to listen, to every connection of this process."""
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", _before_statement)
+    for name in ("rollback", "rollback_savepoint"):
+        sa.event.listen(sa.engine.Engine, name, _after_failure)
+    sa.event.listen(sa.pool.Pool, "checkin", _after_transactions)
+    sa.event.listen(orm.Session, "after_begin", _after_begin)
+    sa.event.listen(orm.Session, "after_transaction_end", _after_transaction_end)
+    for each in _CLASSES:
+        for name, after in (
+            ("insert", _after_row),
+            ("update", _after_update),
+            ("delete", _after_row),
+        ):
+            sa.event.listen(each, f"before_{name}", _before_row, propagate=True)
+            sa.event.listen(each, f"after_{name}", after, propagate=True)
 
 
 def is_settled(session: orm.Session) -> bool:
     """Whether all that the session has to say of permissions is in the database for all to see."""
-    return not session.info.get(_PENDING) and next(_changed(session), None) is None
+    connections = session.info.get(_CONNECTIONS, ())
+    return not any(_TAGS in info for info in connections) and not any(_changed(session))
 
 
 def has_read(session: orm.Session) -> bool:
@@ -100,16 +119,17 @@ def has_read(session: orm.Session) -> bool:
     )
 
 
-def _changed(session: orm.Session) -> Iterator[Any]:
-    """Objects that the session has changed in what decisions are made from, and not flushed."""
+def _changed(session: orm.Session) -> Iterator[bool]:
+    """Of each object that the session has not flushed, whether it says something of permissions."""
     for each in (*session.new, *session.deleted):
-        if isinstance(each, _CLASSES):
-            yield each
+        yield isinstance(each, _CLASSES)
     for each in session.dirty:
-        if isinstance(each, _CLASSES):
-            attributes = sa.inspect(each, raiseerr=True).attrs
-            if any(attributes[name].history.has_changes() for name in _watched(each)[0]):
-                yield each
+        yield isinstance(each, _CLASSES) and _has_changed(each)
+
+
+def _has_changed(changed: Any) -> bool:
+    attributes = sa.inspect(changed, raiseerr=True).attrs
+    return any(attributes[name].history.has_changes() for name in _watched(changed)[0])
 
 
 def _watched(changed: Any) -> tuple[tuple[str, ...], Callable[[Values], Iterator[Key]]]:
@@ -126,46 +146,102 @@ def _tags(changed: Any) -> Iterator[Key]:
         return [value for value in histories[name].sum() if value is not None]
 
     yield from tags(values)
-    # What it held before is not known where it was set without having been read.
-    if state.persistent and any(each.added and not each.deleted for each in histories.values()):
+    if not state.key:
+        # A new row held nothing before, unless it takes the place of one that the session deletes.
+        if state.mapper.identity_key_from_instance(changed) in state.session.identity_map:
+            yield EVERYTHING
+        return
+    # What a column holds is not known where it was not read; what it held, where it was set unread.
+    unread = any(name not in state.dict for name in columns)
+    if unread or any(each.added and not each.deleted for each in histories.values()):
         yield EVERYTHING
 
 
-def _after_flush(session: orm.Session, context: Any) -> None:
-    _hold(session, {tag for each in _changed(session) for tag in _tags(each)})
+# Rows that a flush writes
 
 
-def _before_statement(state: orm.ORMExecuteState) -> None:
-    """Statements that write many rows at once, and do not tell which."""
-    statement: Any = state.statement
-    if state.is_select:
-        return
-    if isinstance(statement, TextClause):
-        words = set(re.findall(r"\w+", statement.text.lower()))
-        writes = bool(_WRITING.search(statement.text)) and bool(words & _TABLES)
-    else:
-        writes = getattr(getattr(statement, "table", None), "name", None) in _TABLES
-    if writes:
-        _hold(state.session, {EVERYTHING})
+def _before_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
+    connection.info[_ROWS] = connection.info.get(_ROWS, 0) + 1
 
 
-def _hold(session: orm.Session, tags: set[Key]) -> None:
+def _after_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
+    connection.info[_ROWS] -= 1
+    _note(connection.info, set(_tags(row)))
+
+
+def _after_update(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
+    """Told of rows that stay as they are, too."""
+    connection.info[_ROWS] -= 1
+    if _has_changed(row):
+        _note(connection.info, set(_tags(row)))
+
+
+def _after_failure(connection: sa.engine.Connection, *name_of_savepoint: Any) -> None:
+    connection.info.pop(_ROWS, None)
+
+
+# Every other statement
+
+
+def _before_statement(
+    connection: sa.engine.Connection,
+    cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    many: bool,
+) -> None:
+    if _may_write(statement, context) and not _is_of_rows(connection, context):
+        _note(connection.info, {EVERYTHING})
+
+
+def _is_of_rows(connection: sa.engine.Connection, context: Any) -> bool:
+    """Whether a flush sends it, for rows that it tells of one by one."""
+    options = getattr(context, "execution_options", ())
+    return bool(connection.info.get(_ROWS)) and "compiled_cache" in options
+
+
+def _may_write(statement: str, context: Any) -> bool:
+    """Whether a statement may write to one of the tables, as far as that can be told."""
+    compiled = getattr(context, "compiled", None)
+    if compiled is not None and not getattr(compiled, "ctes", None):
+        construct = compiled.statement
+        if isinstance(construct, _READING):
+            return False
+        if getattr(construct, "is_dml", False) and isinstance(construct.table, sa.Table):
+            return construct.table.name in _TABLES
+    text = statement.lower()
+    if not any(word in text for word in _WRITING):
+        return False
+    words = set(re.findall(r"\w+", text))
+    return not (words.isdisjoint(_WRITING) or words.isdisjoint(_TABLES))
+
+
+# Holding and dropping
+
+
+def _note(info: Info, tags: set[Key]) -> None:
     if tags:
-        session.info.setdefault(_PENDING, set()).update(tags)
+        info.setdefault(_TAGS, set()).update(tags)
         store.hold(tags)
 
 
-def _after_commit(session: orm.Session) -> None:
-    if not session.in_nested_transaction():  # a savepoint that ends shows nothing to others
-        _drop(session)
+def _after_begin(
+    session: orm.Session, transaction: orm.SessionTransaction, connection: sa.engine.Connection
+) -> None:
+    connections = session.info.setdefault(_CONNECTIONS, [])
+    if not any(info is connection.info for info in connections):
+        connections.append(connection.info)
 
 
 def _after_transaction_end(session: orm.Session, transaction: orm.SessionTransaction) -> None:
     if transaction.parent is None:
-        _drop(session)
+        session.info.pop(_CONNECTIONS, None)
 
 
-def _drop(session: orm.Session) -> None:
-    tags = session.info.pop(_PENDING, None)
+def _after_transactions(dbapi_connection: Any, record: Any) -> None:
+    """The connection goes back to its pool: all its transactions are over."""
+    record.info.pop(_ROWS, None)
+    tags = record.info.pop(_TAGS, None)
     if tags:
         store.drop(tags)

@@ -6,15 +6,16 @@ which the user may not. `GRANTS` is the other way round.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import ckantoolkit as tk
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
+from sqlalchemy import orm
 
 READ, WRITE = "datastore_search", "datastore_upsert"
 
@@ -42,7 +43,7 @@ def ask(user: str, action: str, resource_id: str) -> str:
     return "yes"
 
 
-@contextmanager
+@contextlib.contextmanager
 def statements() -> Iterator[list[str]]:
     """What is sent to CKAN's database meanwhile."""
     sent: list[str] = []
@@ -169,6 +170,108 @@ def hide_by_text(here: Situation) -> None:
     model.Session.commit()
 
 
+def _hiding(here: Situation) -> Any:
+    table = model.package_table
+    return sa.update(table).where(table.c.id == here.dataset).values(private=True)
+
+
+def hide_by_mappings(here: Situation) -> None:
+    model.Session.bulk_update_mappings(
+        sa.inspect(model.Package), [{"id": here.dataset, "private": True}]
+    )
+    model.Session.commit()
+
+
+def hide_by_objects_in_bulk(here: Situation) -> None:
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    package.private = True
+    with model.Session.no_autoflush:
+        model.Session.bulk_save_objects([package])
+    model.Session.commit()
+
+
+def hide_on_the_sessions_connection(here: Situation) -> None:
+    model.Session.connection().execute(_hiding(here))
+    model.Session.commit()
+
+
+def hide_by_the_engine(here: Situation) -> None:
+    with model.meta.engine.begin() as connection:
+        connection.execute(_hiding(here))
+
+
+def hide_by_the_engines_text(here: Situation) -> None:
+    with model.meta.engine.begin() as connection:
+        connection.execute(
+            sa.text('SELECT 1; UPDATE public."package" SET private = true WHERE id = :id'),
+            {"id": here.dataset},
+        )
+
+
+def hide_by_the_drivers_text(here: Situation) -> None:
+    with model.meta.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "update package set private = true where id = %(id)s", {"id": here.dataset}
+        )
+
+
+def hide_by_statement_with_columns(here: Situation) -> None:
+    """Which looks like a SELECT to SQLAlchemy."""
+    text = sa.text(f"UPDATE package SET private = true WHERE id = '{here.dataset}' RETURNING id")
+    model.Session.execute(text.columns(sa.column("id")))
+    model.Session.commit()
+
+
+def hide_under_another_name(here: Situation) -> None:
+    table = model.package_table.alias("p")
+    statement = sa.update(table).where(table.c.id == here.dataset).values(private=True)
+    model.Session.execute(statement)
+    model.Session.commit()
+
+
+def hide_within_a_select(here: Situation) -> None:
+    hidden = _hiding(here).returning(model.package_table.c.id).cte("hidden")
+    model.Session.execute(sa.select(hidden.c.id)).all()
+    model.Session.commit()
+
+
+def hide_while_another_row_is_written(here: Situation) -> None:
+    """By a plugin that is told of rows, and writes to others beside the session."""
+
+    def beside(mapper: Any, connection: Any, row: Any) -> None:
+        connection.execute(_hiding(here))
+
+    resource = model.Resource.get(here.resource)
+    assert resource is not None
+    resource.description = "Another text"
+    sa.event.listen(model.Resource, "before_update", beside)
+    try:
+        model.Session.commit()
+    finally:
+        sa.event.remove(model.Resource, "before_update", beside)
+
+
+def hide_in_a_session_within_a_transaction(here: Situation) -> None:
+    """What the session calls a commit is none."""
+    with model.meta.engine.connect() as connection, connection.begin():
+        with orm.Session(bind=connection) as session:
+            session.get(model.Package, here.dataset).private = True
+            session.commit()
+        ask_elsewhere(here)
+
+
+def hide_after_a_flush_that_fails(here: Situation) -> None:
+    """In bulk, after the savepoint around some rows was rolled back."""
+    with contextlib.suppress(sa.exc.IntegrityError), model.Session.begin_nested():
+        model.Session.add(model.Member(group_id="none such", table_id="x"))
+        model.Session.flush()
+    model.Session.bulk_update_mappings(
+        sa.inspect(model.Package), [{"id": here.dataset, "private": True}]
+    )
+    model.Session.commit()
+
+
 def hide_around_a_savepoint(here: Situation) -> None:
     package = model.Package.get(here.dataset)
     assert package is not None
@@ -206,6 +309,43 @@ def leave(here: Situation) -> None:
 
 def leave_by_member_delete(here: Situation) -> None:
     run("member_delete", id=here.organization, object=here.user, object_type="user")
+
+
+def _membership(here: Situation) -> Any:
+    user = model.User.get(here.user)
+    assert user is not None
+    return model.Session.query(model.Member).filter_by(
+        table_id=user.id, group_id=here.organization, state="active"
+    )
+
+
+def leave_by_some_columns(here: Situation) -> None:
+    """The session has read nothing of whose membership it is."""
+    few = orm.load_only(model.Member.state)
+    member = _membership(here).options(few).one()
+    member.state = "deleted"
+    model.Session.commit()
+
+
+def leave_by_an_object_that_is_not_read(here: Situation) -> None:
+    member = _membership(here).one()
+    model.Session.commit()
+    member.state = "deleted"
+    model.Session.commit()
+
+
+def leave_by_another_row_of_its_key(here: Situation) -> None:
+    """Which SQLAlchemy writes over the one that is deleted."""
+    member = _membership(here).one()
+    stranger = model.User.get(new_user())
+    assert stranger is not None
+    other = model.Member(
+        table_name="user", table_id=stranger.id, group_id=here.organization, capacity="member"
+    )
+    other.id = member.id
+    model.Session.delete(member)
+    model.Session.add(other)
+    model.Session.commit()
 
 
 def lower_role(here: Situation) -> None:
@@ -377,12 +517,27 @@ CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
     "dataset made private by a query": (public, hide_by_query),
     "dataset made private by a statement": (public, hide_by_statement),
     "dataset made private by SQL text": (public, hide_by_text),
+    "dataset made private by SQL text with columns": (public, hide_by_statement_with_columns),
+    "dataset made private under another name": (public, hide_under_another_name),
+    "dataset made private by mappings": (public, hide_by_mappings),
+    "dataset made private by objects in bulk": (public, hide_by_objects_in_bulk),
+    "dataset made private on the connection": (public, hide_on_the_sessions_connection),
+    "dataset made private by the engine": (public, hide_by_the_engine),
+    "dataset made private by the engine's text": (public, hide_by_the_engines_text),
+    "dataset made private by the driver's text": (public, hide_by_the_drivers_text),
+    "dataset made private within a SELECT": (public, hide_within_a_select),
+    "dataset made private beside other rows": (public, hide_while_another_row_is_written),
+    "dataset made private in a joined session": (public, hide_in_a_session_within_a_transaction),
+    "dataset made private after a flush failed": (public, hide_after_a_flush_that_fails),
     "dataset made private around a savepoint": (public, hide_around_a_savepoint),
     "dataset deleted": (public, delete_dataset),
     "dataset purged": (public, purge_dataset),
     "dataset moved to another organization": (private, move_dataset),
     "membership ended": (private, leave),
     "membership ended by member_delete": (private, leave_by_member_delete),
+    "membership ended by some columns": (private, leave_by_some_columns),
+    "membership ended without a look": (private, leave_by_an_object_that_is_not_read),
+    "membership given to another": (private, leave_by_another_row_of_its_key),
     "role lowered": (lambda: private("editor", WRITE), lower_role),
     "organization deleted": (private, delete_organization),
     "organization purged": (private, purge_organization),

@@ -53,7 +53,10 @@ class Store(Protocol):
     def read_or_write(self, values: Mapping[str, bytes], seconds: float) -> list[bytes | None]:
         """What each name holds, after the value was put where it held nothing."""
 
-    def remove(self, names: Collection[str]) -> None: ...
+    def remove(self, names: Collection[str], *, insist: bool = False) -> None:
+        """
+        :param insist: even where the store would not be asked so soon after it failed
+        """
 
 
 class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -91,6 +94,7 @@ class Cache:
         self._clock = clock
         self._tags_of: dict[str, tuple[str, ...]] = {}
         self._owed: dict[str, tuple[int, float]] = {}
+        self._reminder: threading.Timer | None = None
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
@@ -157,18 +161,36 @@ class Cache:
     def drop(self, tags: Iterable[Key]) -> None:
         """Drop all entries with one of these tags.
 
-        While the store cannot be told, this cache finds nothing and keeps nothing.
+        While the store cannot be told, this cache finds nothing and keeps nothing, and tries again
+        every second: others on the store go by what they kept until they are told.
         """
         now = self._clock()
         with self._lock:
             for tag in tags:
                 self._owed[_name("tag", tag)] = (next(self._numbers), now)
-        try:
-            self._pay()
-        except StoreUnavailable:
-            return
+        self._insist()
 
-    def _pay(self) -> None:
+    def _insist(self) -> None:
+        try:
+            self._pay(insist=True)
+        except StoreUnavailable:
+            self._remind()
+
+    def _remind(self) -> None:
+        """Insist again in a while, whether or not anybody asks this cache for anything."""
+        with self._lock:
+            # A process that was forked has the timer, but not its thread.
+            if self._reminder is None or not self._reminder.is_alive():
+                self._reminder = threading.Timer(_PAUSE_SECONDS, self._insist_again)
+                self._reminder.daemon = True
+                self._reminder.start()
+
+    def _insist_again(self) -> None:
+        with self._lock:
+            self._reminder = None
+        self._insist()
+
+    def _pay(self, *, insist: bool = False) -> None:
         """Tell the store of all drops that it has not heard of."""
         if not self._owed:
             return
@@ -177,7 +199,7 @@ class Cache:
             # Older marks have gone by themselves.
             self._owed = {n: due for n, due in self._owed.items() if now - due[1] <= _MARK_SECONDS}
             owed = dict(self._owed)
-        self._store.remove(owed.keys())
+        self._store.remove(owed.keys(), insist=insist)
         with self._lock:
             self._owed = {n: due for n, due in self._owed.items() if owed.get(n) != due}
 
@@ -224,7 +246,7 @@ class MemoryStore:
                     self._write(name, value, seconds)
             return [self._read(name) for name in values]
 
-    def remove(self, names: Collection[str]) -> None:
+    def remove(self, names: Collection[str], *, insist: bool = False) -> None:
         with self._lock:
             for name in names:
                 self._remove(name)
@@ -293,10 +315,10 @@ class RedisStore:
 
         return _only_bytes(self._ask(ask))
 
-    def remove(self, names: Collection[str]) -> None:
+    def remove(self, names: Collection[str], *, insist: bool = False) -> None:
         full = self._full(names)
         if full:
-            self._ask(lambda: self._client.delete(*full))
+            self._ask(lambda: self._client.delete(*full), insist=insist)
 
     def _write(self, values: Mapping[str, bytes], seconds: float, *, only_new: bool) -> Any:
         pipe = self._client.pipeline(transaction=False)
@@ -308,8 +330,8 @@ class RedisStore:
     def _full(self, names: Iterable[str]) -> list[str]:
         return [f"{self._namespace}:{name}" for name in names]
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        if self._clock() < self._silent_until:
+    def _ask(self, question: Callable[[], Any], *, insist: bool = False) -> Any:
+        if not insist and self._clock() < self._silent_until:
             raise StoreUnavailable
         try:
             return question()

@@ -256,7 +256,9 @@ def hide_in_a_session_within_a_transaction(here: Situation) -> None:
     """What the session calls a commit is none."""
     with model.meta.engine.connect() as connection, connection.begin():
         with orm.Session(bind=connection) as session:
-            session.get(model.Package, here.dataset).private = True
+            package = session.get(model.Package, here.dataset)
+            assert package is not None
+            package.private = True
             session.commit()
         ask_elsewhere(here)
 

@@ -417,6 +417,55 @@ def test_a_drop_that_could_not_be_told_comes_before_the_next_answer(
     assert other.get(KEY) == b"yes"
 
 
+def test_a_drop_is_told_at_once_though_redis_has_just_failed(
+    clock: Clock, valkey: tuple[str, Service]
+) -> None:
+    url, _ = valkey
+    namespace = f"test:{uuid.uuid4()}"
+    one, other = (Cache(RedisStore(url, namespace, clock), clock) for _ in range(2))
+    keep(one)
+    with closing(redis.Redis.from_url(url)) as server:
+        server.client_pause(2000)
+        assert one.get(KEY) is None  # what makes it leave Redis alone for a second of its clock
+        server.execute_command("CLIENT", "UNPAUSE")
+    assert one.stamp(TAGS) is None
+    assert other.get(KEY) == b"yes"
+    one.drop(TAGS[:1])
+    assert other.get(KEY) is None
+
+
+class Remote:
+    """One process's way to a store, which may be cut."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_cut = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_cut:
+            raise StoreUnavailable
+        return getattr(self._store, name)
+
+
+def test_a_drop_that_could_not_be_told_is_told_though_nobody_asks(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckanext.bqdatastore.cache._PAUSE_SECONDS", 0.01)
+    way: Any = Remote(store)
+    one, other = Cache(way, clock), Cache(store, clock)
+    keep(other)
+    way.is_cut = True
+    for tag in TAGS:
+        one.drop([tag])
+    time.sleep(0.05)  # some more attempts
+    assert other.get(KEY) == b"yes"
+    way.is_cut = False
+    while other.get(KEY) is not None:
+        time.sleep(0.005)
+    keep(other)
+    assert other.get(KEY) == b"yes"
+
+
 def test_a_killed_server_is_as_no_cache(clock: Clock, valkey: tuple[str, Service]) -> None:
     url, service = valkey
     cache = Cache(redis_store(clock, url), clock)

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -232,8 +233,24 @@ def test_memory_stays_within_its_bound(clock: Clock) -> None:
     assert cache.get(("read", "490")) == b"x" * 100
 
 
+def test_small_entries_take_no_more_memory_than_the_bound(clock: Clock) -> None:
+    """Those of decisions are a letter long, and Python's objects around them are not."""
+    bound = 2_000_000
+    cache = Cache(MemoryStore(bound, clock), clock)
+    tracemalloc.start()
+    try:
+        for number in range(12_000):
+            stamp = cache.stamp([("user", str(number % 100)), ("package", str(number))])
+            assert stamp is not None
+            cache.set(("read", str(number)), b"1", stamp, 10)
+            assert cache.get(("read", str(number))) == b"1"
+        assert 0.5 * bound < tracemalloc.get_traced_memory()[0] < bound
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_is_used_stays_longest(clock: Clock) -> None:
-    store = MemoryStore(2_000, clock)
+    store = MemoryStore(3_000, clock)
     store.write({"a": b"1", "b": b"2"}, 100)
     for number in range(20):
         assert store.read(["a"]) == [b"1"]

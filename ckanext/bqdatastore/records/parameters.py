@@ -10,6 +10,7 @@ from ..model.query import Parameter
 from ..model.table import Field
 from ..model.types import JSONS, TEXTS
 from .ingest import ingest
+from .literals import Refused, check_text
 
 _NUMBERS = frozenset(["int", "int2", "int4", "int8", "float4", "float8", "numeric"])
 _INT8 = range(-(2**63), 2**63)
@@ -20,10 +21,13 @@ def parameter(value: Any, type: str) -> Parameter:
 
     Numbers keep their own type (1.5 is not 2 to an integer field), texts are read as the field's.
 
-    :raises QueryFailed: PostgreSQL has no such comparison
+    :raises QueryFailed: PostgreSQL has no such comparison, or no such text
     """
     if type in TEXTS:
-        return Parameter(str(value), "text")
+        try:
+            return Parameter(check_text(str(value)), "text")
+        except Refused as fault:
+            raise QueryFailed(str(fault)) from None
     if value is None:
         return Parameter(None, type)
     if type in JSONS and type != "jsonb":

@@ -98,6 +98,21 @@ def site(app: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(app, here.resource, here.user, token, factories.APIToken(user=new_user())["token"])
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the engine is asked."""
+    queries: list[Any] = []
+    engine = engine_of_site()
+    query = engine.query
+
+    def noting(*args: Any, **options: Any) -> Any:
+        queries.append(args)
+        return query(*args, **options)
+
+    monkeypatch.setattr(engine, "query", noting)
+    return queries
+
+
 SEARCHES: list[dict[str, Any]] = [
     {},
     {"limit": 3, "offset": 2, "sort": "n desc"},
@@ -131,6 +146,32 @@ def test_sql_is_answered_as_before_and_says_so(site: Site) -> None:
         first, second = site.sql(text), site.sql(text)
         assert first[:2] == (200, "miss"), text
         assert second == (200, "hit", first[2]), text
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "xml"])
+def test_a_dump_is_served_as_before_and_says_so(
+    site: Site, format: str, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
+) -> None:
+    monkeypatch.setattr("ckanext.datastore.blueprint.PAGINATE_BY", 7)
+
+    def dump(token: str) -> tuple[int, str, bytes]:
+        model.Session.remove()
+        response = site.app.get(
+            f"/datastore/dump/{site.resource}?format={format}", headers={"Authorization": token}
+        )
+        return response.status_code, response.headers.get("X-Datastore-Cache", ""), response.data
+
+    first = dump(site.token)
+    assert first[:2] == (200, "miss")
+    assert first[2].count(b"no. ") == 20
+    asked.clear()
+    assert dump(site.token) == (200, "hit", first[2])
+    assert asked == []
+    assert dump(site.strangers_token)[:2] == (404, "")
+    site.insert(100)
+    status, header, body = dump(site.token)
+    assert (status, header) == (200, "miss")
+    assert b"new" in body
 
 
 def test_requests_that_differ_in_a_value_or_a_type_do_not_meet(site: Site) -> None:
@@ -231,21 +272,6 @@ def mixed(site: Site) -> str:
     return here.resource
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the engine is asked."""
-    queries: list[Any] = []
-    engine = engine_of_site()
-    query = engine.query
-
-    def noting(*args: Any, **options: Any) -> Any:
-        queries.append(args)
-        return query(*args, **options)
-
-    monkeypatch.setattr(engine, "query", noting)
-    return queries
-
-
 def typed(value: Any) -> Any:
     """The value with its type, and that of all in it."""
     if isinstance(value, dict):
@@ -279,6 +305,50 @@ def test_sql_in_the_process_is_given_the_same_values(
     assert typed(second) == typed(first)
     monkeypatch.setitem(tk.config, TTL, 0.0)
     assert typed(run("datastore_search_sql", sql=sql)) == typed(first)
+
+
+EVERY_TYPE = [
+    *("1", "1::int2", "9223372036854775807", "1.50", "1.5::float8", "0.1::float4", "1.0::float8"),
+    *("'NaN'::float8", "'-Infinity'::float8", "true", "'x'", "'x'::varchar", "null"),
+    *("date '2026-01-01'", "time '12:00:01.5'", "timestamp '2026-01-01 10:00:00.123'"),
+    *(
+        "uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+        "json '[1.50, null]'",
+        "jsonb '{\"a\": 1.50}'",
+    ),
+    *(
+        "ARRAY[1, null]",
+        "ARRAY[1.5, null]",
+        "ARRAY['x']",
+        "ARRAY[true]",
+        "ARRAY[date '2026-01-01']",
+    ),
+    *("ARRAY[timestamp '2026-01-01 10:00:00.123']", "ARRAY['NaN'::float8]", "ARRAY[0.1::float4]"),
+    *(
+        "max(day) - min(day)",
+        "avg(price)",
+        "sum(n)",
+        "count(*)",
+        "array_agg(price)",
+        "json_agg(day)",
+    ),
+]
+
+
+@pytest.mark.parametrize("value", EVERY_TYPE)
+def test_a_value_of_every_type_is_the_same_from_the_cache(
+    site: Site, asked: list[Any], value: str
+) -> None:
+    sql = f'SELECT {value} AS value FROM "{site.resource}"'
+    first = run("datastore_search_sql", sql=sql)
+    over_http = site.sql(sql)
+    assert over_http[:2] == (200, "hit")
+    asked.clear()
+    second = run("datastore_search_sql", sql=sql)
+    assert asked == []
+    assert typed(second) == typed(first)
+    tk.config[TTL] = 0.0  # put back by the fixture
+    assert site.sql(sql) == (200, "", over_http[2])
 
 
 def test_over_http_the_body_is_the_same_with_and_without_it(

@@ -95,7 +95,9 @@ def is_permitted(context: Any, permission: str, data_dict: dict[str, Any]) -> bo
     if kept in (_YES, _NO):
         return kept == _YES
     # The marks must be older than anything that the decision is made from.
-    stamp = None if changes.has_read(session) else _stamp(cache, target, user_id)
+    stamp = None
+    if not changes.has_read(session):
+        stamp = _stamp(cache, target, user_id, context.get("auth_user_obj"))
     answer = _decide(context, permission, data_dict)
     if stamp is not None and changes.is_settled(session):
         cache.set(key, _YES if answer else _NO, stamp, ttl)
@@ -159,24 +161,31 @@ def _is_own_action(name: str) -> bool:
     return wrapped is getattr(get_actions, name)
 
 
-def _is_as_loaded(user_id: str) -> bool:
-    """Whether the session's user is the database's: one that was loaded before the marks were read
-    may have lost since what it still has there."""
+def _is_as_known(user: Any) -> bool:
+    """Whether the user is the database's to all who know it: what was loaded before the marks were
+    read may have lost since what it still has there.
+
+    :param user: the context's
+    """
     columns = (model.User.name, model.User.state, model.User.sysadmin)
-    now = model.Session.query(*columns).filter_by(id=user_id).first()
-    held = model.Session.get(model.User, user_id)
-    if held is None or now is None:
-        return False
-    return tuple(now) == (held.name, held.state, held.sysadmin)
+    now = model.Session.query(*columns).filter_by(id=user.id).first()
+    # CKAN decides by the session's object, or by the one that the request began with.
+    known = (user, model.Session.get(model.User, user.id), authz._get_user(user.name))
+    return now is not None and all(
+        each is not None and (each.name, each.state, each.sysadmin) == tuple(now) for each in known
+    )
 
 
-def _stamp(cache: Cache, target: Key, user_id: str) -> Stamp | None:
-    """The marks of all tags of a decision, or None where it is not to be kept."""
+def _stamp(cache: Cache, target: Key, user_id: str, user: Any) -> Stamp | None:
+    """The marks of all tags of a decision, or None where it is not to be kept.
+
+    :param user: whose id it is, if it is anybody's
+    """
     kind, id = target
     stamp = cache.stamp([EVERYTHING, user_tag(user_id), target])
     if stamp is None:
         return None
-    if user_id and not _is_as_loaded(user_id):
+    if user_id and not _is_as_known(user):
         return None
     # By its id alone: names are given to others.
     if kind == "package":

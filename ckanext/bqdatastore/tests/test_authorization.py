@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,6 +18,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 from ckan import authz, model
+from flask_login import login_user
 
 from ckanext.bqdatastore import config
 from ckanext.bqdatastore.authorization import decisions as decisions_module
@@ -246,6 +248,38 @@ def test_a_user_who_was_demoted_while_the_request_ran_keeps_nothing() -> None:
     tk.get_action("datastore_authorize")(context, {"resource_id": here.resource})
     model.Session.remove()
     assert ask(here.user, READ, here.resource) == "no"
+
+
+def test_a_user_who_was_demoted_while_a_page_holds_an_older_object_keeps_nothing(app: Any) -> None:
+    """The request's `current_user` is who CKAN asks, whatever the session has read since."""
+    here = sysadmin()
+    with app.flask_app.test_request_context():
+        user = model.User.get(here.user)
+        assert user is not None
+        login_user(user)
+        model.Session.expunge_all()
+        with model.meta.create_local_session(bind=model.meta.engine) as elsewhere:
+            elsewhere.get(model.User, user.id).sysadmin = False
+            elsewhere.commit()
+        context = {"user": user.name, "auth_user_obj": model.User.get(user.id)}
+        with contextlib.suppress(tk.NotAuthorized):  # CKAN's own answer to this request is yes
+            tk.get_action("datastore_authorize")(context, {"resource_id": here.resource})
+    assert ask(here.user, READ, here.resource) == "no"
+
+
+def test_a_connection_that_stays_open_after_its_commit_lets_nothing_be_kept(places: str) -> None:
+    here = public()
+    assert ask("", READ, here.resource) == "yes"
+    with model.meta.engine.connect() as connection:
+        connection.execute(
+            sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
+        )
+        ask_elsewhere(here)
+        connection.commit()
+        assert ask("", READ, here.resource) == "no"
+        connection.invalidate()
+    assert ask("", READ, here.resource) == "no"
+    assert is_remembered(here)
 
 
 def test_what_does_not_touch_permissions_drops_nothing() -> None:

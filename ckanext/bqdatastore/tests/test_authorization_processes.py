@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ckantoolkit as tk
 import pytest
+import sqlalchemy as sa
+from ckan import model
 
 from ckanext.bqdatastore import config
 
-from .permissions import CAUSES, GRANTS, Situation, private, run
+from .permissions import CAUSES, GRANTS, Situation, ask, new_user, private, public, run
 
 INI = Path(__file__).parents[3] / "test.ini"
 SHARING = {
@@ -159,6 +163,115 @@ def test_a_resource_that_is_deleted_is_not_there_in_the_other_process(
     assert [other.search(token, here.resource) for _ in range(2)] == [200, 200]
     run("resource_delete", id=here.resource)
     assert other.search(token, here.resource) == 404
+
+
+def _changing(here: Situation, private: bool) -> None:
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    package.private = private
+
+
+def _commit(here: Situation, private: bool) -> None:
+    _changing(here, private)
+    model.Session.commit()
+
+
+def _by_savepoints(here: Situation, private: bool) -> None:
+    with model.Session.begin_nested():
+        _changing(here, private)
+    undone = model.Session.begin_nested()
+    _changing(here, not private)
+    undone.rollback()
+    model.Session.commit()
+
+
+def _after_a_rollback(here: Situation, private: bool) -> None:
+    _changing(here, not private)
+    model.Session.flush()
+    model.Session.rollback()
+    _commit(here, private)
+
+
+def _by_the_engine(here: Situation, private: bool) -> None:
+    table = model.package_table
+    with model.meta.engine.begin() as connection:
+        connection.execute(
+            sa.update(table).where(table.c.id == here.dataset).values(private=private)
+        )
+
+
+def _by_mappings(here: Situation, private: bool) -> None:
+    model.Session.bulk_update_mappings(
+        sa.inspect(model.Package), [{"id": here.dataset, "private": private}]
+    )
+    model.Session.commit()
+
+
+CHANGES = (_commit, _by_savepoints, _after_a_rollback, _by_the_engine, _by_mappings)
+
+
+class Reader(threading.Thread):
+    """Asks one process again and again, and notes when it asked and what it was told."""
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        super().__init__(daemon=True)
+        self._ask = ask
+        self._ended = threading.Event()
+        self.told: list[tuple[float, float, str]] = []
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            answer = self._ask()
+            self.told.append((began, time.monotonic(), answer))
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join(timeout=30)
+
+    def wait_for_answers(self, number: int = 3) -> None:
+        expected = len(self.told) + number
+        while self.is_alive() and len(self.told) < expected:
+            time.sleep(0.001)
+
+
+def test_while_others_read_no_allow_comes_after_its_revocation_has_returned(
+    start: Callable[[str], Other], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader in each of two processes, and one in the process that makes the changes."""
+    url = os.environ["DEVSTACK_REDIS_URL"]
+    for name, value in {**SHARING, f"{config.PREFIX}redis_url": url}.items():
+        monkeypatch.setitem(tk.config, name, value)
+    here = public(new_user())
+    others = [start(url), Other({**SHARING, f"{config.PREFIX}redis_url": url})]
+    asks: list[Callable[[], str]] = [lambda each=each: each.ask(here)[0] for each in others]  # type: ignore[misc]
+    asks.append(lambda: ask(here.user, here.action, here.resource))
+    readers = [Reader(each) for each in asks]
+    for reader in readers:
+        reader.start()
+    closed: list[tuple[float, float]] = []
+    for change in CHANGES * 3:
+        change(here, True)
+        returned = time.monotonic()
+        for reader in readers:
+            reader.wait_for_answers()
+        closed.append((returned, time.monotonic()))
+        change(here, False)
+        for reader in readers:
+            reader.wait_for_answers()
+        model.Session.remove()
+    for reader in readers:
+        reader.end()
+    others[1].end()
+    within = [
+        answer
+        for reader in readers
+        for began, ended, answer in reader.told
+        if any(returned <= began and ended <= opened for returned, opened in closed)
+    ]
+    assert len(within) >= 2 * len(closed) * len(readers)
+    assert set(within) == {"no"}
+    assert all("yes" in {answer for *_, answer in reader.told} for reader in readers)
 
 
 def test_without_redis_the_other_process_follows_when_its_time_is_up(

@@ -18,6 +18,7 @@ from typing import Any
 import ckantoolkit as tk
 import pytest
 import redis
+import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
 from freezegun import freeze_time
@@ -299,14 +300,21 @@ class Interleavings(RuleBasedStateMachine):
         self.clock.now += seconds
         self.note()
 
-    @rule(process=st.integers(0, 1), private=st.booleans())
-    def make_private_or_public(self, process: int, private: bool) -> None:
+    @rule(process=st.integers(0, 1), private=st.booleans(), by=st.sampled_from(["object", "SQL"]))
+    def make_private_or_public(self, process: int, private: bool, by: str) -> None:
         self.note()
         self.act_in(process)
-        package = model.Package.get(self.here.dataset)
-        assert package is not None
-        package.private = private
-        model.Session.commit()
+        if by == "object":
+            package = model.Package.get(self.here.dataset)
+            assert package is not None
+            package.private = private
+            model.Session.commit()
+            return
+        with model.meta.engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE package SET private = :private WHERE id = :id"),
+                {"private": private, "id": self.here.dataset},
+            )
 
     @rule(process=st.integers(0, 1), who=st.integers(1, 2), role=st.sampled_from(["member", ""]))
     def let_in_or_out(self, process: int, who: int, role: str) -> None:

@@ -121,6 +121,31 @@ def test_a_hold_takes_away_and_lets_nothing_in_until_the_drop(cache: Cache) -> N
     assert cache.get(KEY) == b"yes"
 
 
+def test_a_store_that_lost_everything_gives_nothing_from_before(cache: Cache, store: Store) -> None:
+    """As a Redis that is restarted without its memory, or that made room for others."""
+    keep(cache)
+    before = cache.stamp(TAGS)
+    assert before is not None
+    store.remove(_names(store))
+    assert cache.get(KEY) is None
+    cache.set(KEY, b"old", before, 10)
+    assert cache.get(KEY) is None
+    cache.stamp(TAGS)
+    assert cache.get(KEY) is None
+
+
+def test_a_store_that_lost_a_mark_or_a_hold_gives_nothing_from_before(
+    cache: Cache, store: Store
+) -> None:
+    keep(cache)
+    (entry,) = [name for name in _names(store) if (store.read([name])[0] or b"").find(b"yes") >= 0]
+    cache.hold(TAGS[:1])
+    store.remove(_names(store) - {entry})
+    assert cache.get(KEY) is None
+    cache.stamp(TAGS)
+    assert cache.get(KEY) is None
+
+
 def test_caches_on_one_store_know_of_each_others_drops(store: Store, clock: Clock) -> None:
     one, other = Cache(store, clock), Cache(store, clock)
     keep(one)

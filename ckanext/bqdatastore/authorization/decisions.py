@@ -3,9 +3,8 @@
 An answer is kept only where it can depend on nothing but the user, the resource and what
 `changes` watches: where the auth functions on its way are CKAN's own (another plugin's may look at
 anything), the context holds nothing unusual, and the session that it was decided in had neither
-unfinished changes nor older objects. Everything else is CKAN's answer, fresh each time.
-
-This takes CKAN's database to be at its usual isolation level, `READ COMMITTED`.
+unfinished changes nor older objects, nor a transaction that goes on seeing what was before.
+Everything else is CKAN's answer, fresh each time.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import ckantoolkit as tk
+import sqlalchemy as sa
 from ckan import authz, logic, model
 from ckan.lib import plugins as lib_plugins
 from ckan.logic.action import get as get_actions
@@ -66,6 +66,10 @@ _USUAL = frozenset(
         "__auth_user_obj_checked",
     }
 )
+
+
+# Isolation levels at which each statement sees what was committed before it.
+_SEEING_COMMITS = ("read committed", "read uncommitted")
 
 
 def is_permitted(context: Any, permission: str, data_dict: dict[str, Any]) -> bool:
@@ -188,9 +192,13 @@ def _stamp(cache: Cache, target: Key, user_id: str, user: Any) -> Stamp | None:
     if user_id and not _is_as_known(user):
         return None
     # By its id alone: names are given to others.
+    column = model.Package.id if kind == "package" else model.Resource.package_id
+    isolation = sa.func.current_setting("transaction_isolation")
+    found = model.Session.query(column, isolation).filter_by(id=id).first()
+    if found is None or found[1] not in _SEEING_COMMITS:
+        return None
     if kind == "package":
-        return stamp if model.Session.query(model.Package.id).filter_by(id=id).first() else None
+        return stamp
     # Asked after the resource's mark was read: a move to another dataset replaces that mark.
-    found = model.Session.query(model.Resource.package_id).filter_by(id=id).first()
-    later = cache.stamp([package_tag(found[0])]) if found else None
+    later = cache.stamp([package_tag(found[0])])
     return stamp | later if later else None

@@ -236,6 +236,17 @@ def test_a_session_that_has_read_before_the_change_keeps_nothing() -> None:
     assert ask("", READ, here.resource) == "no"
 
 
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_transaction_that_goes_on_seeing_what_was_before_keeps_nothing(level: str) -> None:
+    here = public()
+    model.Session.remove()
+    model.Session.connection(execution_options={"isolation_level": level})
+    model.Session.query(model.Package.id).first()  # from here on it sees no other's commits
+    hide_in_another_session(here)
+    assert allowed({"user": ""}, here)  # as stock CKAN would
+    assert ask("", READ, here.resource) == "no"
+
+
 def test_a_user_who_was_demoted_while_the_request_ran_keeps_nothing() -> None:
     here = sysadmin()
     model.Session.remove()

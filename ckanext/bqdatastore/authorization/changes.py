@@ -26,9 +26,11 @@ from ..cache import Key
 from . import store
 from .store import EVERYTHING, package_tag, resource_tag, user_tag
 
-# In the `info` of a connection: tags of what it has changed, and how many rows a flush writes now.
+# In the `info` of a connection: tags of what it has changed, how many rows a flush writes now, and
+# the tags of those that it has written of them.
 _TAGS = "bqdatastore_tags"
 _ROWS = "bqdatastore_rows"
+_TAGS_OF_ROWS = "bqdatastore_tags_of_rows"
 # In the `info` of a session: those of its connections.
 _CONNECTIONS = "bqdatastore_connections"
 
@@ -87,7 +89,7 @@ def watch() -> None:
     """Begin to listen, to every connection of this process."""
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", _before_statement)
     for name in ("rollback", "rollback_savepoint"):
-        sa.event.listen(sa.engine.Engine, name, _after_failure)
+        sa.event.listen(sa.engine.Engine, name, _forget_rows)
     sa.event.listen(sa.pool.Pool, "checkin", _after_transactions)
     sa.event.listen(orm.Session, "after_begin", _after_begin)
     sa.event.listen(orm.Session, "after_transaction_end", _after_transaction_end)
@@ -165,19 +167,27 @@ def _before_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None
 
 
 def _after_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
-    connection.info[_ROWS] -= 1
-    _note(connection.info, set(_tags(row)))
+    _end_row(connection.info, set(_tags(row)))
 
 
 def _after_update(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
     """Told of rows that stay as they are, too."""
-    connection.info[_ROWS] -= 1
-    if _has_changed(row):
-        _note(connection.info, set(_tags(row)))
+    _end_row(connection.info, set(_tags(row)) if _has_changed(row) else set())
 
 
-def _after_failure(connection: sa.engine.Connection, *name_of_savepoint: Any) -> None:
-    connection.info.pop(_ROWS, None)
+def _end_row(info: Info, tags: set[Key]) -> None:
+    """The tags of rows that are written together are held together."""
+    info[_ROWS] -= 1
+    info.setdefault(_TAGS_OF_ROWS, set()).update(tags)
+    if not info[_ROWS]:
+        _note(info, info.pop(_TAGS_OF_ROWS))
+
+
+def _forget_rows(connection: sa.engine.Connection, *name_of_savepoint: Any) -> None:
+    """A flush has failed: what it wrote is rolled back."""
+    if not connection.invalidated:  # one that broke begins with nothing when it is made again
+        connection.info.pop(_ROWS, None)
+        connection.info.pop(_TAGS_OF_ROWS, None)
 
 
 # Every other statement
@@ -241,7 +251,6 @@ def _after_transaction_end(session: orm.Session, transaction: orm.SessionTransac
 
 def _after_transactions(dbapi_connection: Any, record: Any) -> None:
     """The connection goes back to its pool: all its transactions are over."""
-    record.info.pop(_ROWS, None)
     tags = record.info.pop(_TAGS, None)
     if tags:
         store.drop(tags)

@@ -22,6 +22,7 @@ from flask_login import login_user
 
 from ckanext.bqdatastore import config
 from ckanext.bqdatastore.authorization import decisions as decisions_module
+from ckanext.bqdatastore.authorization import store
 from ckanext.bqdatastore.cache import Cache, MemoryStore
 from ckanext.bqdatastore.logic import auth
 
@@ -35,6 +36,7 @@ from .permissions import (
     ask_elsewhere,
     beyond_the_user,
     hide,
+    hide_by_mappings,
     hide_in_another_session,
     new_user,
     private,
@@ -234,6 +236,40 @@ def test_a_session_that_has_read_before_the_change_keeps_nothing() -> None:
     hide_in_another_session(here)
     assert allowed({"user": ""}, here)  # as stock CKAN would: by the object in its hands
     assert ask("", READ, here.resource) == "no"
+
+
+def test_a_connection_that_breaks_while_rows_are_written_is_as_in_stock() -> None:
+    here = public()
+    assert ask("", READ, here.resource) == "yes"
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    process = model.Session.execute(sa.text("SELECT pg_backend_pid()")).scalar()
+    with model.meta.engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:id)"), {"id": process})
+    package.private = True
+    with pytest.raises(sa.exc.OperationalError):
+        model.Session.flush()
+    model.Session.rollback()
+    model.Session.remove()
+    assert ask("", READ, here.resource) == "yes"
+    hide_by_mappings(here)
+    assert ask("", READ, here.resource) == "no"
+
+
+def test_rows_that_are_written_together_are_told_together(
+    places: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each telling is a message to Redis."""
+    here = public()
+    told: list[set[Any]] = []
+    monkeypatch.setattr(store, "hold", lambda tags: told.append(set(tags)))
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    for id in ids:
+        resource = model.Resource(url="http://example.com")
+        resource.id, resource.package_id = id, here.dataset
+        model.Session.add(resource)
+    model.Session.commit()
+    assert told == [{store.resource_tag(id) for id in ids}]
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])

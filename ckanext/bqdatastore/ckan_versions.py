@@ -27,6 +27,17 @@ BARE_REFUSALS = SHOWS_FILTERS
 """Whether a text that is not one query is refused in bare words, and not under `query`."""
 
 
+def unwrapped(action: Any) -> Any:
+    """The function that `get_action` gave in a wrapping; None if that cannot be told."""
+    if hasattr(action, "__wrapped__"):
+        return action.__wrapped__
+    # CKAN 2.11 does not say what it has wrapped.
+    names = getattr(getattr(action, "__code__", None), "co_freevars", ())
+    if "_action" not in names:
+        return None
+    return action.__closure__[names.index("_action")].cell_contents
+
+
 @dataclasses.dataclass(frozen=True)
 class _Comparison:
     """A filter as CKAN 2.11 understands it, in the form of 2.12's."""

@@ -22,6 +22,7 @@ from ckan.logic.auth import create, delete, get, patch, update
 
 from .. import config
 from ..cache import Cache, Key, Stamp
+from ..ckan_versions import unwrapped
 from . import changes
 from .store import EVERYTHING, decisions, package_tag, resource_tag, user_tag
 
@@ -161,8 +162,7 @@ def _is_own_auth(name: str) -> bool:
 
 
 def _is_own_action(name: str) -> bool:
-    wrapped = getattr(logic.get_action(name), "__wrapped__", None)
-    return wrapped is getattr(get_actions, name)
+    return unwrapped(logic.get_action(name)) is getattr(get_actions, name)
 
 
 def _is_as_known(user: Any) -> bool:

@@ -553,6 +553,9 @@ CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
     "resource purged": (public, purge_resource),
 }
 
+if sa.__version__.startswith("1."):  # CKAN 2.11's cannot send it
+    del CAUSES["dataset made private under another name"]
+
 # What is changed in one process only: each has its own settings.
 SETTINGS: dict[str, tuple[Callable[[], Situation], Change]] = {
     "collaborators switched off": (shared, forbid_sharing),

@@ -318,11 +318,11 @@ def test_a_connection_that_stays_open_after_its_commit_lets_nothing_be_kept(plac
     here = public()
     assert ask("", READ, here.resource) == "yes"
     with model.meta.engine.connect() as connection:
-        connection.execute(
-            sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
-        )
-        ask_elsewhere(here)
-        connection.commit()
+        with connection.begin():
+            connection.execute(
+                sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
+            )
+            ask_elsewhere(here)
         assert ask("", READ, here.resource) == "no"
         connection.invalidate()
     assert ask("", READ, here.resource) == "no"

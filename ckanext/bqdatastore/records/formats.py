@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..model.errors import InvalidRequest
 from ..model.types import EXACT
 
 
@@ -55,6 +57,8 @@ def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[di
 
 
 def _python_values(values: pa.ChunkedArray, type: str) -> list[Any]:
+    if type in ("float4", "_float4"):
+        values = _by_own_digits(values)
     listed = values.to_pylist()
     convert = _converter(type)
     if convert is None and _has_special_floats(values):
@@ -71,6 +75,15 @@ def _converter(type: str) -> Any:
             return None
         return lambda items: [None if item is None else inner(item) for item in items]
     return _CONVERTERS.get(type)
+
+
+def _by_own_digits(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`float4` as the `float8` of its fewest digits: 0.1, not 0.10000000149011612."""
+    if pa.types.is_list(values.type):
+        texts, doubles = pa.list_(pa.string()), pa.list_(pa.float64())
+    else:
+        texts, doubles = pa.string(), pa.float64()
+    return values.cast(texts).cast(doubles)
 
 
 def _has_special_floats(values: pa.ChunkedArray) -> bool:
@@ -93,6 +106,42 @@ def _isoformat(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
 
 
+_DAYS = {"year": 365, "mon": 30, "day": 1}
+_INTERVAL_PARTS = re.compile(
+    r"(?P<amount>-?\d+) (?P<unit>year|mon|day)s?"
+    r"|(?P<sign>-?)(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>[\d.]+)"
+)
+
+
+def _duration(value: Any) -> str:
+    """An interval as the stock backend's driver has it: in Python's words, with no month in them.
+
+    :param value: months, days and nanoseconds, or PostgreSQL's text
+    :raises InvalidRequest: more days than Python counts, which the stock backend fails at as well
+    """
+    try:
+        if isinstance(value, str):
+            parts = _INTERVAL_PARTS.finditer(value)
+            return str(sum(map(_part_of_interval, parts), datetime.timedelta()))
+        years, months = divmod(abs(value.months), 12)
+        days = years * _DAYS["year"] + months * _DAYS["mon"]
+        days = value.days + (days if value.months > 0 else -days)
+        return str(datetime.timedelta(days, microseconds=value.nanoseconds // 1000))
+    except OverflowError:
+        raise InvalidRequest("query", "interval out of range") from None
+
+
+def _part_of_interval(part: re.Match[str]) -> datetime.timedelta:
+    if part["unit"]:
+        return datetime.timedelta(int(part["amount"]) * _DAYS[part["unit"]])
+    found = datetime.timedelta(
+        hours=int(part["hours"]),
+        minutes=int(part["minutes"]),
+        microseconds=int(Decimal(part["seconds"]) * 1_000_000),
+    )
+    return -found if part["sign"] else found
+
+
 def _shortest(value: Decimal) -> Decimal:
     """Without zeros at its end: how many there are is the column's affair, as in a search."""
     short = value.normalize(EXACT)
@@ -108,4 +157,5 @@ _CONVERTERS: Mapping[str, Any] = {
     "date": str,
     "time": str,
     "uuid": str,
+    "interval": _duration,
 }

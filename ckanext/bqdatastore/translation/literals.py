@@ -184,68 +184,8 @@ def date_format(text: str) -> list[tuple[str, str, bool]]:
     return found
 
 
-_WORD, _BLANK = r"\p{L}\p{N}_", r"\s\x{85}\x{A0}\p{Z}"
-
-_REGEX_ESCAPES = {
-    r"\m": r"\b", r"\M": r"\b", r"\y": r"\b", r"\Y": r"\B", r"\Z": r"\z",
-    r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]", r"\s": f"[{_BLANK}]", r"\S": f"[^{_BLANK}]",
-    "[[:<:]]": r"\b", "[[:>:]]": r"\b",
-}  # fmt: skip
-"""PostgreSQL's escapes as RE2 spells them, which by itself knows the letters of ASCII alone."""
-
-_IN_BRACKETS = {
-    r"\w": _WORD, r"\s": _BLANK, "[:alpha:]": r"\p{L}", "[:alnum:]": r"\p{L}\p{N}",
-    "[:upper:]": r"\p{Lu}", "[:lower:]": r"\p{Ll}", "[:space:]": _BLANK,
-}  # fmt: skip
-
-_REGEX_PART = re.compile(
-    r"(?P<word>\[\[:[<>]:\]\])|(?P<escape>\\.)"
-    r"|(?P<brackets>\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\])",
-    re.S,
-)
-
-
-def regex(pattern: str) -> str:
-    """A PostgreSQL regular expression for RE2.
-
-    :raises Untranslatable: it has a form that RE2 has not (look-around, back references)
-    """
-    if pattern.startswith("***"):
-        raise unsupported("a regular expression with a director (***)")
-    if re.search(r"\(\?(?:=|!|<)|\\[1-9]", pattern):
-        raise unsupported("look-around and back references in regular expressions")
-    if re.match(r"\(\?[a-z]+\)", pattern):
-        raise unsupported("embedded options in regular expressions")
-    return _REGEX_PART.sub(_regex_part, pattern)
-
-
-def _regex_part(part: re.Match[str]) -> str:
-    if not part["brackets"]:
-        return _REGEX_ESCAPES.get(part.group(), part.group())
-    inner = part.group()
-    if r"\W" in inner or r"\S" in inner:
-        raise unsupported(r"\W and \S in brackets of a regular expression")
-    return re.sub(r"\[:\w+:\]|\\.", lambda m: _IN_BRACKETS.get(m.group(), m.group()), inner)
-
-
-def regex_of_match(pattern: str) -> str:
-    """The same where what it matches is wanted, and not only whether.
-
-    :raises Untranslatable: RE2 could match another part: PostgreSQL takes the longest of several
-        alternatives, and whether it is greedy is decided by the first quantifier
-    """
-    bare = re.sub(r"\\.", "_", _REGEX_PART.sub("_", pattern))
-    if re.search(r"[*+?}]\?", bare):
-        raise unsupported("*?, +?, ?? and {}? in regular expressions whose match is wanted")
-    for group in re.findall(r"[^()]*\|[^()]*", bare):
-        firsts = [each.removeprefix("?:")[:1] for each in group.split("|")]
-        if len(set(firsts)) < len(firsts) or not all(first.isalnum() for first in firsts):
-            raise unsupported("such alternatives in regular expressions whose match is wanted")
-    return regex(pattern)
-
-
 def similar(pattern: str, escape: str | None) -> str:
-    """A `SIMILAR TO` pattern as a regular expression for the whole text."""
+    """A `SIMILAR TO` pattern as PostgreSQL's regular expression for the whole text."""
     escape = "\\" if escape is None else escape
     found, position, in_class = [], 0, False
     while position < len(pattern):
@@ -293,10 +233,36 @@ def like(pattern: str, escape: str) -> str | None:
     return "".join(parts)
 
 
-def groups(pattern: str) -> int:
-    """How many parts of a regular expression are captured."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern, flags=re.S)
-    return len(re.findall(r"\((?!\?)", bare))
+def escape_character(text: str) -> str:
+    """What `ESCAPE` names: one character, or none.
+
+    :raises InvalidRequest: it is more
+    """
+    if len(text) > 1:
+        raise InvalidRequest(
+            "query", "invalid escape string: Escape string must be empty or one character."
+        )
+    return text
+
+
+_INTEGER = re.compile(
+    r"[ \t\n\r\f\v]*(?P<sign>[+-]?)(?P<digits>\d(?:_?\d)*"
+    r"|0x(?:_?[0-9a-f])+|0o(?:_?[0-7])+|0b(?:_?[01])+)[ \t\n\r\f\v]*",
+    re.I | re.A,
+)
+
+
+def integer(text: str) -> int:
+    """An integer as PostgreSQL reads it, which may be hexadecimal and have `_` between digits.
+
+    :raises ValueError: it is none
+    """
+    found = _INTEGER.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    digits = found["digits"].replace("_", "")
+    plain = digits.isdigit()
+    return int(found["sign"] + digits, 10 if plain else 0)
 
 
 _FIELD_SPELLINGS: dict[str, str] = {

@@ -13,6 +13,7 @@ import sqlglot.expressions as sge
 
 from ...model.errors import Unsupported
 from ...model.query import WHOLE
+from ...translation import literals
 from ...translation.terms import (
     FLOATS,
     INTEGERS,
@@ -393,7 +394,7 @@ def _like(tree: sge.Binary) -> Expression:
 
 
 def _escape(tree: sge.Escape) -> Expression:
-    escape = constant(tree.expression, "an escape character")
+    escape = literals.escape_character(constant(tree.expression, "an escape character"))
     test = tree.this
     if isinstance(test, sge.SimilarTo):
         return patterns.similar(test.this, test.expression, escape)

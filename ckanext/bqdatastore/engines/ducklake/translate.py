@@ -15,6 +15,7 @@ from ...model.errors import Unsupported
 from ...model.query import WHOLE, operand
 from ...translation import literals
 from ...translation.terms import (
+    FLOATS,
     INTEGERS,
     JSONS,
     Expression,
@@ -23,6 +24,7 @@ from ...translation.terms import (
     fn,
     is_null,
     kind,
+    kind_of,
     op,
     unsupported,
     when,
@@ -34,7 +36,7 @@ from .translation.casts import as_text, converted, numeric_literal
 from .translation.division import is_quotient, product_of_quotients, quotient
 from .translation.functions import modulo, nonzero, scalar
 from .translation.json_functions import extract, extract_text, has_key, keys_of
-from .translation.pattern_functions import like, matches
+from .translation.pattern_functions import like, matches, whole_match
 from .translation.terms import cast, decimal
 
 
@@ -69,6 +71,8 @@ def _settle_types(tree: Expression) -> None:
 
 
 def _translated(tree: Expression) -> Expression:
+    if isinstance(tree, sge.Cast) and kind_of(tree.to) in FLOATS:
+        _read_as_float(tree)
     if isinstance(tree, (sge.Window, sge.Filter, sge.WithinGroup)) or _is_aggregate(tree):
         call, finish = _call(tree)
         result = finish(call)
@@ -114,6 +118,20 @@ def _call(tree: Expression) -> tuple[Expression, Finish]:
     _translate_children(tree, skip="this")
     tree.set("this", call)
     return tree, finish
+
+
+def _read_as_float(tree: sge.Cast) -> None:
+    """A constant `numeric` that is wanted as a float is one: it may have any exponent."""
+    place: Expression = tree
+    while isinstance(place.this, (sge.Paren, sge.Neg)):
+        place = place.this
+    number = place.this
+    if isinstance(number, sge.Literal) and not number.is_string and kind(number) == "numeric":
+        float_ = cast(sge.Literal.string(number.name), kind_of(tree.to))
+        float_.type = tree.to
+        place.set("this", float_)
+        for between in place.walk() if place is not tree else ():
+            between.type = tree.to
 
 
 _LEAST = {"int4": str(-(2**31)), "int8": str(-(2**63))}
@@ -230,7 +248,7 @@ def _like(tree: sge.Binary) -> Expression:
 
 
 def _escape(tree: sge.Escape) -> Expression:
-    escape = constant(tree.expression, "an escape character")
+    escape = literals.escape_character(constant(tree.expression, "an escape character"))
     test = tree.this
     if isinstance(test, sge.SimilarTo):
         return _similar(test, escape)
@@ -241,7 +259,7 @@ def _similar(tree: sge.SimilarTo, escape: str | None = None) -> Expression:
     if escape is None and isinstance(tree.parent, sge.Escape):
         return tree
     pattern = constant(tree.expression, "a SIMILAR TO pattern")
-    return fn("regexp_full_match", tree.this, literals.similar(pattern, escape), "s")
+    return whole_match(tree.this, literals.similar(pattern, escape))
 
 
 def _matched(flags: str, negated: bool) -> Callable[[sge.Operator], Expression]:
@@ -293,10 +311,32 @@ def _bits(node: type[sge.Binary]) -> Callable[[sge.Operator], Expression]:
     return lambda tree: cast(op(node, *_sides(tree)), kind(tree))
 
 
+_BITS = {"int2": 16, "int4": 32, "int8": 64}
+
+
+def _places(tree: sge.Operator) -> Expression:
+    """How far a number is shifted: as far as a processor does, which sees the last bits alone."""
+    return op(sge.BitwiseAnd, tree.expression, 63 if kind(tree) == "int8" else 31)
+
+
 def _shifted_left(tree: sge.Operator) -> Expression:
-    """By multiplication: DuckDB shifts no negative number."""
-    power = op(sge.BitwiseLeftShift, cast(sge.Literal.number(1), "int8"), tree.expression)
-    return cast(op(sge.Mul, tree.this, power), kind(tree))
+    """By multiplication, what goes over the end cut off: DuckDB shifts no negative number."""
+    bits = _BITS[kind(tree)]
+    power = op(sge.BitwiseLeftShift, _huge(sge.Literal.number(1)), _places(tree))
+    whole, half = (_huge(sge.Literal.string(str(2**places))) for places in (bits, bits - 1))
+    shifted = op(sge.Add, op(sge.Mul, _huge(tree.this), power), half)
+    # Twice: the rest of a negative number is negative in DuckDB.
+    rest = op(sge.Mod, op(sge.Add, op(sge.Mod, shifted, whole), whole.copy()), whole.copy())
+    return cast(op(sge.Sub, rest, half.copy()), kind(tree))
+
+
+def _huge(value: Expression) -> sge.Cast:
+    return cast(value, sge.DataType(this=sge.DType.INT128))
+
+
+def _shifted_right(tree: sge.Operator) -> Expression:
+    places = cast(_places(tree), kind(tree))
+    return cast(op(sge.BitwiseRightShift, tree.this, places), kind(tree))
 
 
 _OPERATORS: dict[str, Callable[[sge.Operator], Expression]] = {
@@ -323,7 +363,7 @@ _OPERATORS: dict[str, Callable[[sge.Operator], Expression]] = {
     "|": _bits(sge.BitwiseOr),
     "#": lambda tree: fn("xor", *_sides(tree)),
     "<<": _shifted_left,
-    ">>": _bits(sge.BitwiseRightShift),
+    ">>": _shifted_right,
 }
 
 

@@ -39,6 +39,10 @@ class _Binding:
         self._tables = tables
         self._names = Names()
 
+    def _engine_name(self, relation: str) -> str:
+        """What an engine calls a relation: names that begin with `_` are the translations' own."""
+        return self._names.unique(f"r{relation}" if relation.startswith("_") else relation)
+
     def query(
         self, tree: sge.Query, outer: Scope | None, ctes: Relations
     ) -> tuple[sge.Query, Relation]:
@@ -69,7 +73,7 @@ class _Binding:
             alias = cte.args["alias"]
             columns = [column.name for column in alias.columns]
             renamed = [column.name for column in relation.under(cte.alias, columns)]
-            engine_name = self._names.unique(cte.alias)
+            engine_name = self._engine_name(cte.alias)
             cte.set("this", body)
             cte.set("alias", sge.TableAlias(this=identifier(engine_name)))
             known[alias.name] = (
@@ -131,7 +135,7 @@ class _Binding:
         body = tree.this.this if is_lateral else tree.this
         query, relation = self.query(body, lateral if is_lateral else outer, ctes)
         name, columns = _alias(tree, "unnamed_subquery")
-        engine_name = self._names.unique(name)
+        engine_name = self._engine_name(name)
         alias = sge.TableAlias(this=identifier(engine_name))
         result: sge.Expr = sge.Subquery(this=query)
         if is_lateral:
@@ -144,7 +148,7 @@ class _Binding:
     def _table(self, tree: sge.Table, ctes: Relations) -> tuple[sge.Expr, Scope]:
         written = tree.name
         name, columns = _alias(tree, written)
-        engine_name = self._names.unique(name)
+        engine_name = self._engine_name(name)
         if not tree.args.get("db") and written in ctes:
             table, relation = ctes[written]
             result = sge.Table(this=identifier(table))
@@ -177,7 +181,7 @@ class _Binding:
             for row in rows
         ]
         name, columns = _alias(tree, "*VALUES*")
-        engine_name = self._names.unique(name)
+        engine_name = self._engine_name(name)
         relation = Relation(tuple(columns), tuple(kinds), tuple(columns))
         alias = sge.TableAlias(
             this=identifier(engine_name), columns=[identifier(column) for column in columns]

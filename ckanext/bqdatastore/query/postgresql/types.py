@@ -251,7 +251,9 @@ def operator(sign: str, kinds: Sequence[str]) -> Call:
         # An untyped literal is first tried as the type of the other side.
         other = next(kind for kind in kinds if kind != UNKNOWN)
         exact = [s for s in signatures if s.arguments == (other, other)]
-        if exact:
+        if sign == "||" and other.startswith("_"):
+            chosen = Call((other, other), other)
+        elif exact:
             chosen = Call(exact[0].arguments, exact[0].result)
     chosen = chosen or _choose(signatures, kinds)
     if chosen is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation.regexes import Regex, translated
 from ckanext.bqdatastore.translation.terms import (
     Expression,
     constant,
@@ -62,38 +63,29 @@ def _with_backslashes(pattern: str, escape: str) -> str | None:
 
 
 def similar(value: Expression, pattern: Expression, escape: str | None = None) -> Expression:
-    written = literals.similar(constant(pattern, "a SIMILAR TO pattern"), escape)
+    written = _of_test(literals.similar(constant(pattern, "a SIMILAR TO pattern"), escape), "")
     return fn("REGEXP_CONTAINS", value, rf"(?s)\A(?:{written})\z")
 
 
 def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
     written = constant(pattern, "a regular expression")
-    return fn("REGEXP_CONTAINS", value, _flagged(_of_test(written), flags))
+    return fn("REGEXP_CONTAINS", value, _flagged(_of_test(written, flags), flags))
 
 
-_WORD_EDGE = re.compile(r"\\[mMyY]|\[\[:[<>]:\]\]")
+def _of_test(pattern: str, flags: str) -> str:
+    """A regular expression of which is asked only whether it matches."""
+    return _in_any_text(translated(pattern, newline="n" in flags)).text
 
 
-def _of_test(pattern: str) -> str:
-    """A regular expression of which is asked only whether it matches.
-
-    RE2's words are of ASCII. At both ends an edge of a word can be said otherwise.
-    """
-    begin = re.match(r"(?:\\[my]|\[\[:<:\]\])(?=[^\W_])", pattern)
-    end = re.search(r"(?<=[^\W_])(?:\\[My]|\[\[:>:\]\])$", pattern)
-    inner = pattern[begin.end() if begin else 0 : end.start() if end else None]
-    if _WORD_EDGE.search(re.sub(r"\\\\", "", inner)) or ("|" in inner and (begin or end)):
-        raise unsupported("edges of words within a regular expression")
-    before = r"(?:\A|[^\p{L}\p{N}_])" if begin else ""
-    after = r"(?:\z|[^\p{L}\p{N}_])" if end else ""
-    return f"{before}{literals.regex(inner)}{after}"
-
-
-def _of_match(pattern: str) -> str:
+def _of_match(pattern: str, flags: str) -> Regex:
     """A regular expression of which the match is wanted."""
-    if _WORD_EDGE.search(re.sub(r"\\\\", "", pattern)):
+    return _in_any_text(translated(pattern, wanted=True, newline="n" in flags))
+
+
+def _in_any_text(regex: Regex) -> Regex:
+    if regex.ascii:
         raise unsupported("edges of words within a regular expression")
-    return literals.regex_of_match(pattern)
+    return regex
 
 
 def _flagged(expression: str, flags: str) -> str:
@@ -119,16 +111,16 @@ def _capturing(expression: str, wanted: int) -> str:
 
 def part_of_match(value: Expression, pattern: str, flags: str, whole: bool = False) -> Expression:
     """The first captured part of the first match, or all of it; NULL where nothing matches."""
-    expression = _of_match(pattern)
-    place = 0 if whole else min(literals.groups(expression), 1)
-    return fn("REGEXP_EXTRACT", value, _flagged(_capturing(expression, place), flags))
+    regex = _of_match(pattern, flags)
+    place = 0 if whole else min(regex.groups, 1)
+    return fn("REGEXP_EXTRACT", value, _flagged(_capturing(regex.text, place), flags))
 
 
 def _regexp_match(arguments: Arguments) -> Expression:
-    value, expression = arguments[0], _of_match(constant(arguments[1], "a regular expression"))
-    flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    count = literals.groups(expression)
-    places = range(1, count + 1) if count else (0,)
+    value, flags = arguments[0], constant(arguments[2], "flags") if len(arguments) == 3 else ""
+    regex = _of_match(constant(arguments[1], "a regular expression"), flags)
+    expression = regex.text
+    places = range(1, regex.groups + 1) if regex.groups else (0,)
     parts = [
         element(fn("REGEXP_EXTRACT", value, _flagged(_capturing(expression, place), flags)))
         for place in places
@@ -142,7 +134,7 @@ def _regexp_replace(arguments: Arguments) -> Expression:
     if len(rest) > 1 or (rest and kind(rest[0]) != "text"):
         raise unsupported("regexp_replace with a start or a count")
     flags = constant(rest[0], "flags") if rest else ""
-    expression = _of_match(constant(pattern, "a regular expression"))
+    expression = _of_match(constant(pattern, "a regular expression"), flags).text
     new = constant(replacement, "a replacement")
     if "g" in flags:
         everywhere = _flagged(expression, flags)
@@ -185,7 +177,7 @@ def _regexp_like(arguments: Arguments) -> Expression:
 def _regexp_count(arguments: Arguments) -> Expression:
     if len(arguments) != 2:
         raise unsupported("regexp_count with a start or flags")
-    expression = _of_match(constant(arguments[1], "a regular expression"))
+    expression = _of_match(constant(arguments[1], "a regular expression"), "").text
     found = fn("REGEXP_EXTRACT_ALL", arguments[0], _flagged(_capturing(expression, 0), ""))
     return fn("ARRAY_LENGTH", found)
 
@@ -206,7 +198,7 @@ _EMPTY_MATCH = "a regular expression that matches nothing at all is not supporte
 
 def _regexp_split(arguments: Arguments) -> Expression:
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    expression = _of_match(constant(arguments[1], "a regular expression"))
+    expression = _of_match(constant(arguments[1], "a regular expression"), flags).text
     marked = fn("REGEXP_REPLACE", arguments[0], _flagged(expression, flags), _BREAK)
     rows = unnested(fn("SPLIT", marked, _BREAK), "_e", "_p")
     place = sge.Ordered(this=sge.column("_p"), nulls_first=True)

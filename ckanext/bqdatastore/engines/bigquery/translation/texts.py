@@ -213,7 +213,10 @@ def _translate(arguments: Arguments) -> Expression:
 
 
 def _chr(arguments: Arguments) -> Expression:
-    return fn("CHR", arguments[0])
+    null = op(sge.EQ, arguments[0], 0)
+    return when(
+        (null, fails("null character not permitted")), otherwise=fn("CHR", arguments[0].copy())
+    )
 
 
 def _concat(arguments: Arguments) -> Expression:

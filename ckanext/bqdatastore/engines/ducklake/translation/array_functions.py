@@ -86,6 +86,13 @@ def _array_to_string(arguments: Arguments) -> Expression:
     text = shown_bool(value) if name == "bool" else as_text(value, name)
     if rest:
         text = fn("coalesce", text, rest[0])
+    if text_of(separator) is None:
+        # DuckDB wants a constant there. With it before each, the first is one too many.
+        text = op(sge.DPipe, separator, text)
+        length = op(sge.Add, fn("length", separator.copy()), 1)
+        result = fn("substring", fn("array_to_string", each(array, "x", text), ""), length)
+        missing = op(sge.Or, is_null(array.copy()), is_null(separator.copy()))
+        return when((missing, cast(sge.Null(), "text")), otherwise=fn("coalesce", result, ""))
     result = fn("array_to_string", each(array, "x", text), separator)
     # DuckDB gives an empty list no text.
     return when(

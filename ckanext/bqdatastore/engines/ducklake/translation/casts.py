@@ -130,10 +130,10 @@ def _empty(target: str) -> Expression:
 def _checked(text: str, target: str) -> str:
     """A number's text, refused where PostgreSQL refuses it and DuckDB would round."""
     try:
-        number = float(text.replace("_", "x"))
         if target in INTEGERS:
-            int(text)
-        elif number in (float("inf"), float("-inf")) and "inf" not in text.lower():
+            return str(literals.integer(text))
+        number = float(text.replace("_", "x"))
+        if number in (float("inf"), float("-inf")) and "inf" not in text.lower():
             raise ValueError(text)
     except ValueError:
         shown = {"int2": "smallint", "int4": "integer", "int8": "bigint"}.get(target, target)
@@ -290,6 +290,11 @@ def _interval_to_time(value: Expression, source: str) -> Expression:
     return cast(op(sge.Add, cast(sge.Literal.string("1970-01-01"), "timestamp"), value), "time")
 
 
+def _timestamptz_to_time(value: Expression, source: str) -> Expression:
+    # The session's zone is UTC.
+    return cast(cast(value, "timestamp"), "time")
+
+
 def _time_to_interval(value: Expression, source: str) -> Expression:
     return fn("to_microseconds", fn("epoch_us", value))
 
@@ -304,6 +309,7 @@ _RULES: dict[tuple[str, str], Callable[[Expression, str], Expression]] = {
     ("text", "interval"): _text_to_interval,
     ("interval", "time"): _interval_to_time,
     ("time", "interval"): _time_to_interval,
+    ("timestamptz", "time"): _timestamptz_to_time,
 }
 
 _TO: dict[str, Callable[[Expression, str], Expression]] = {

@@ -26,8 +26,8 @@ _SIGNIFICANT, _GROUP = 16, 4
 _OVERFLOW = "value overflows numeric format"
 _BY_ZERO = "division by zero"
 
-# The formulas, as text that is parsed once. Names with an underscore are their own: no field
-# of a table starts with one.
+# The formulas, as text that is parsed once. Names with an underscore are their own: no relation
+# of a bound query has such a name.
 
 
 def _let(names: Mapping[str, str], called: str, body: str) -> str:

@@ -74,6 +74,53 @@ def _in_float(name: str) -> Builder:
     return build
 
 
+_LARGEST_EXPONENT = "709.782712893384"
+"""`exp` of what is larger is no double."""
+
+_LEAST_EXPONENT = "-745.1332191019411"
+"""`exp` of what is less is zero."""
+
+
+def _exp(arguments: Arguments) -> Expression:
+    value = arguments[0]
+    if kind(value) == "numeric":
+        return _in_float("exp")(arguments)
+    return when(
+        (sge.Not(this=fn("isfinite", value)), fn("exp", value.copy())),
+        (op(sge.GT, value.copy(), sge.Literal.number(_LARGEST_EXPONENT)), fails(_OVERFLOW)),
+        (op(sge.LT, value.copy(), sge.Literal.number(_LEAST_EXPONENT)), fails(_UNDERFLOW)),
+        otherwise=fn("exp", value.copy()),
+    )
+
+
+_OVERFLOW, _UNDERFLOW = "value out of range: overflow", "value out of range: underflow"
+
+
+def _power(arguments: Arguments) -> Expression:
+    base, exponent = arguments
+    if "numeric" in (kind(base), kind(exponent)):
+        return _in_float("pow")(arguments)
+    found = fn("pow", base, exponent)
+    exact = fn("isfinite", op(sge.Add, fn("abs", base.copy()), fn("abs", exponent.copy())))
+    result = when(
+        (fn("isfinite", element("_found")), element("_found")),
+        (sge.Not(this=exact), element("_found")),
+        (fn("isnan", element("_found")), fails(_COMPLEX)),
+        otherwise=fails(_OVERFLOW),
+    )
+    return fn("list_extract", each(fn("list_value", found), "_found", result), 1)
+
+
+_COMPLEX = "a negative number raised to a non-integer power yields a complex result"
+
+
+def _chr(arguments: Arguments) -> Expression:
+    null = op(sge.EQ, arguments[0], 0)
+    return when(
+        (null, fails("null character not permitted")), otherwise=fn("chr", arguments[0].copy())
+    )
+
+
 def _typed(name: str, to: str) -> Builder:
     return lambda arguments: cast(fn(name, *arguments), to)
 
@@ -337,9 +384,11 @@ _SAME: dict[str, str] = {
 """What DuckDB has under another name."""
 
 _BUILDERS: dict[str, Builder] = {
-    **{name: _in_float(name) for name in ("exp", "ln", "sqrt")},
-    "power": _in_float("pow"),
-    "pow": _in_float("pow"),
+    **{name: _in_float(name) for name in ("ln", "sqrt")},
+    "exp": _exp,
+    "power": _power,
+    "pow": _power,
+    "chr": _chr,
     "log": _log,
     "log10": _in_float("log"),
     **{

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation.regexes import Regex, translated
 from ckanext.bqdatastore.translation.terms import (
     Expression,
     constant,
@@ -31,14 +32,60 @@ def regexp_options(flags: str) -> str:
     return options + ("m" if "n" in flags else "s") + ("g" if "g" in flags else "")
 
 
-def _pattern(tree: Expression, read: Callable[[str], str] = literals.regex) -> Expression:
-    """A regular expression for RE2; one that is not constant is taken as it comes."""
+def _read(pattern: str, flags: str = "", wanted: bool = False) -> Regex:
+    """A constant regular expression, for RE2.
+
+    :param wanted: whether its match is, and not only whether there is one
+    """
+    return translated(pattern, wanted, newline="n" in flags)
+
+
+def _pattern(tree: Expression, flags: str = "", wanted: bool = False) -> Expression:
+    """The same of any: one that is no constant must be of what PostgreSQL and RE2 read alike."""
     text = text_of(tree)
-    return tree if text is None else sge.Literal.string(read(text))
+    if text is not None:
+        return sge.Literal.string(_read(text, flags, wanted).text)
+    if wanted or "n" in flags:
+        raise unsupported("a regular expression that is not a constant, whose match is wanted")
+    return when(
+        (fn("regexp_matches", tree, _OTHERWISE_READ), fails(_NOT_CONSTANT)), otherwise=tree.copy()
+    )
+
+
+_OTHERWISE_READ = r"[\\{]|\[[:.=]|\(\?|^\*\*\*"
+_NOT_CONSTANT = (
+    "backslashes, braces, classes and options in regular expressions that are not constants"
+    " are not supported"
+)
+_BEYOND_ASCII = "edges of words are not supported in texts with letters beyond ASCII"
+
+
+def _for(value: Expression, regex: Regex, result: Expression) -> Expression:
+    """`result` of matching `value`, refused where RE2's meaning of the expression is another."""
+    if not regex.ascii:
+        return result
+    beyond = fn("regexp_matches", value.copy(), r"[^\x00-\x7F]")
+    return when((beyond, fails(_BEYOND_ASCII)), otherwise=result)
+
+
+def _constant(tree: Expression, flags: str = "") -> Regex:
+    """A regular expression whose match is wanted."""
+    return _read(constant(tree, "a regular expression"), flags, wanted=True)
 
 
 def matches(value: Expression, pattern: Expression, flags: str = "") -> Expression:
-    return fn("regexp_matches", value, _pattern(pattern), regexp_options(flags).replace("g", ""))
+    options = regexp_options(flags).replace("g", "")
+    text = text_of(pattern)
+    if text is None:
+        return fn("regexp_matches", value, _pattern(pattern, flags), options)
+    regex = _read(text, flags)
+    return _for(value, regex, fn("regexp_matches", value, regex.text, options))
+
+
+def whole_match(value: Expression, pattern: str) -> Expression:
+    """Whether all of a text matches a constant regular expression."""
+    regex = _read(pattern)
+    return fn("regexp_full_match", value, regex.text, "s")
 
 
 def _regexp_like(arguments: Arguments) -> Expression:
@@ -46,21 +93,29 @@ def _regexp_like(arguments: Arguments) -> Expression:
     return matches(arguments[0], arguments[1], flags)
 
 
+def _rewritten(replacement: str, groups: int) -> str:
+    """A replacement for RE2, whose `\\0` is the whole match."""
+
+    def part(found: re.Match[str]) -> str:
+        letter = found[1]
+        if letter == "&":
+            return r"\0"
+        if letter and letter in "123456789":
+            return found.group() if int(letter) <= groups else ""
+        return r"\\" if letter == "\\" else rf"\\{letter}"
+
+    return re.sub(r"\\(.?)", part, replacement, flags=re.S)
+
+
 def _regexp_replace(arguments: Arguments) -> Expression:
     value, pattern, replacement, *rest = arguments
     if len(rest) > 1 or (rest and kind(rest[0]) != "text"):
         raise unsupported("regexp_replace with a start or a count")
     flags = constant(rest[0], "flags") if rest else ""
-    new = constant(replacement, "a replacement")
-    # `\&` is the whole match; RE2 says `\0`.
-    new = re.sub(r"\\(.)", lambda m: r"\0" if m[1] == "&" else m.group(), new)
-    return fn(
-        "regexp_replace",
-        value,
-        _pattern(pattern, literals.regex_of_match),
-        new,
-        regexp_options(flags),
-    )
+    regex = _constant(pattern, flags)
+    new = _rewritten(constant(replacement, "a replacement"), regex.groups)
+    options = regexp_options(flags)
+    return _for(value, regex, fn("regexp_replace", value, regex.text, new, options))
 
 
 def like(
@@ -107,70 +162,50 @@ def _regex_of_like(pattern: Expression, escape: str) -> Expression:
 
 def regexp_part(value: Expression, pattern: str, flags: str) -> Expression:
     """The first captured part of the first match, or all of it; NULL where nothing matches."""
-    text = literals.regex_of_match(pattern)
+    regex = _read(pattern, flags, wanted=True)
     options = regexp_options(flags).replace("g", "")
-    part = fn("regexp_extract", value, text, min(literals.groups(text), 1), options)
-    return when(
-        (fn("regexp_matches", value.copy(), text, options), part),
-        otherwise=cast(sge.Null(), "text"),
-    )
+    part = fn("regexp_extract", value, regex.text, min(regex.groups, 1), options)
+    return _where_found(value, regex, options, part, "text")
+
+
+def _where_found(
+    value: Expression, regex: Regex, options: str, result: Expression, kind: str
+) -> Expression:
+    """`result` where there is a match, else NULL."""
+    found = fn("regexp_matches", value.copy(), regex.text, options)
+    return _for(value, regex, when((found, result), otherwise=cast(sge.Null(), kind)))
 
 
 def _regexp_match(arguments: Arguments) -> Expression:
-    value, pattern = (
-        arguments[0],
-        literals.regex_of_match(constant(arguments[1], "a regular expression")),
-    )
+    value = arguments[0]
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    options = regexp_options(flags)
-    count = literals.groups(pattern)
-    places = range(1, count + 1) if count else (0,)
-    parts = [fn("regexp_extract", value.copy(), pattern, place, options) for place in places]
-    return when(
-        (fn("regexp_matches", value.copy(), pattern, options), fn("list_value", *parts)),
-        otherwise=cast(sge.Null(), "_text"),
-    )
+    regex, options = _constant(arguments[1], flags), regexp_options(flags)
+    places = range(1, regex.groups + 1) if regex.groups else (0,)
+    parts = [fn("regexp_extract", value.copy(), regex.text, place, options) for place in places]
+    return _where_found(value, regex, options, fn("list_value", *parts), "_text")
 
 
 def _regexp_count(arguments: Arguments) -> Expression:
     if len(arguments) != 2:
         raise unsupported("regexp_count with a start or flags")
-    return cast(
-        fn(
-            "len",
-            fn(
-                "regexp_extract_all",
-                arguments[0],
-                _pattern(arguments[1], literals.regex_of_match),
-                0,
-                "s",
-            ),
-        ),
-        "int4",
-    )
+    regex = _constant(arguments[1])
+    found = fn("regexp_extract_all", arguments[0], regex.text, 0, "s")
+    return _for(arguments[0], regex, cast(fn("len", found), "int4"))
 
 
 def _regexp_substr(arguments: Arguments) -> Expression:
     if len(arguments) != 2:
         raise unsupported("regexp_substr with a start or flags")
-    pattern = literals.regex_of_match(constant(arguments[1], "a regular expression"))
-    return when(
-        (
-            fn("regexp_matches", arguments[0], pattern, "s"),
-            fn("regexp_extract", arguments[0].copy(), pattern, 0, "s"),
-        ),
-        otherwise=cast(sge.Null(), "text"),
-    )
+    regex = _constant(arguments[1])
+    part = fn("regexp_extract", arguments[0].copy(), regex.text, 0, "s")
+    return _where_found(arguments[0], regex, "s", part, "text")
 
 
 def _regexp_split(arguments: Arguments) -> Expression:
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
-    return fn(
-        "string_split_regex",
-        arguments[0],
-        _pattern(arguments[1], literals.regex_of_match),
-        regexp_options(flags),
-    )
+    regex = _constant(arguments[1], flags)
+    parts = fn("string_split_regex", arguments[0], regex.text, regexp_options(flags))
+    return _for(arguments[0], regex, parts)
 
 
 PATTERN_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {

@@ -60,7 +60,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         lambda name: _most_rows(engine, described[name]),
     )
     query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
-    fields = [(field.id, field.type) for field in bound.fields]
+    fields = [(field.id, field.form) for field in bound.fields]
 
     def make() -> _Answer:
         with place_for_query(name_of_caller(context)):
@@ -73,7 +73,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     if found.truncated:
         data_dict["records_truncated"] = True
     data_dict["records"] = found.records
-    data_dict["fields"] = [{"id": name, "type": type} for name, type in fields]
+    data_dict["fields"] = [{"id": field.id, "type": field.type} for field in bound.fields]
 
 
 class _Answer(msgspec.Struct):

@@ -16,10 +16,10 @@ from pglast import ast
 from pglast.parser import ParseError, parse_sql, scan
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
-from ckanext.bqdatastore.model.query import Query
+from ckanext.bqdatastore.model.query import RESOURCES, Query
 from ckanext.bqdatastore.model.table import Table
 
-from .postgresql import binding, documents, sizes, statements
+from .postgresql import binding, documents, sizes, statements, types
 from .postgresql.row_order import in_row_order
 
 MESSAGE = "message"
@@ -31,6 +31,9 @@ _SEPARATING = frozenset({"ASCII_44", "AND", "OR"})
 _LASTING = frozenset({"NOT", "BETWEEN", "JOIN", "UNION", "INTERSECT", "EXCEPT"})
 """Words that open, close or begin anew a part of a query, and words whose nesting a new part does
 not end."""
+
+KEPT_JSONB = "jsonb kept"
+"""The form of `jsonb` that needs no more than to be shown."""
 
 _IN_SQL = frozenset({"grouping", "array"})
 """Calls that are SQL's own syntax, no function that anybody could forbid."""
@@ -72,10 +75,12 @@ class OutputField:
 
     :param id: the name that PostgreSQL gives it; names may repeat
     :param type: the API's name of its type
+    :param form: what `records.formats` calls its values: of JSON there are several kinds
     """
 
     id: str
     type: str
+    form: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +125,7 @@ def bind(
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
         tree, relation = binding.bound(parsed.tree.copy(), tables)
+        forms = _forms(tree, relation.types)
         if sizes.made_for_one_row(tree) > sizes.LONGEST:
             raise InvalidRequest(MESSAGE, "Query makes texts or lists that are too long")
         if rows is not None:
@@ -128,8 +134,24 @@ def bind(
         assert isinstance(tree, sge.Expression)
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
-    fields = zip(relation.names, relation.types, strict=True)
+    shown = ["json" if kind == types.NESTED else kind for kind in relation.types]
+    fields = zip(relation.names, shown, forms, strict=True)
     return BoundSQL(Query(tree), tuple(OutputField(*field) for field in fields))
+
+
+def _forms(tree: sge.Query, kinds: Iterable[str]) -> list[str]:
+    """The types of the outputs, with a name of its own for `jsonb` that is as a table keeps it."""
+    if not isinstance(tree, sge.Select):
+        return list(kinds)
+    clause = tree.args.get("from_")
+    sources = [clause.this, *(join.this for join in tree.args.get("joins") or ())] if clause else []
+    kept = {each.alias for each in sources if isinstance(each, sge.Table) and each.db == RESOURCES}
+    return [
+        KEPT_JSONB
+        if kind == "jsonb" and isinstance(output.this, sge.Column) and output.this.table in kept
+        else kind
+        for kind, output in zip(kinds, tree.expressions, strict=True)
+    ]
 
 
 def statement(sql: str, limits: Limits = Limits()) -> Any:

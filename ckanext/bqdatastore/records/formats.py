@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from ..model.errors import InvalidRequest
 from ..model.types import EXACT
+from .literals import read_jsonb
 
 
 def json_list(texts: pa.ChunkedArray) -> str:
@@ -45,7 +46,8 @@ def _joined(texts: pa.Array, separator: str) -> str:
 def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Rows as dictionaries of the Python values that the stock backend gives for SQL queries.
 
-    :param fields: name and API type of each column, in order; of equal names the last one wins
+    :param fields: name and form of each column, in order; of equal names the last one wins. A
+        form is an API type; of JSON, `nested` is a field's, and the others are texts
     """
     columns = [
         _python_values(values, type) for values, (_, type) in zip(rows.columns, fields, strict=True)
@@ -149,8 +151,10 @@ def _shortest(value: Decimal) -> Decimal:
 
 
 _CONVERTERS: Mapping[str, Any] = {
-    # The stock backend leaves jsonb the text that it is, and takes its own `nested` apart.
-    **dict.fromkeys(("json", "nested"), parse_json),
+    # The stock backend leaves json and jsonb the texts that they are, and takes its own `nested`
+    # apart. What a query makes as jsonb has its order and blanks from here.
+    "nested": parse_json,
+    "jsonb": read_jsonb,
     "numeric": _shortest,
     "timestamp": _isoformat,
     "timestamptz": _isoformat,

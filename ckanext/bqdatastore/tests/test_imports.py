@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "definition": ("model",),
     "query": ("model",),
     "records": ("model",),
-    "translation": ("model",),
+    "translation": ("model", "records"),
     "engines": ("model", "translation"),
     "locking": ("model",),
     "cache": ("model",),

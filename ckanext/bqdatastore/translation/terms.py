@@ -25,6 +25,7 @@ _KINDS: dict[sge.DType, str] = {
     sge.DType.TIMESTAMPTZ: "timestamptz",
     sge.DType.INTERVAL: "interval",
     sge.DType.JSON: "json",
+    sge.DType.STRUCT: "json",
     sge.DType.JSONB: "jsonb",
     sge.DType.UUID: "uuid",
     sge.DType.OBJECT: "tsvector",

@@ -35,7 +35,7 @@ from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.casts import as_text, converted, numeric_literal
 from .translation.division import is_quotient, product_of_quotients, quotient
 from .translation.functions import modulo, nonzero, scalar
-from .translation.json_functions import extract, extract_text, has_key, keys_of
+from .translation.json_paths import extract, extract_text, has_key, keys_of
 from .translation.pattern_functions import like, matches, whole_match
 from .translation.terms import cast, decimal
 

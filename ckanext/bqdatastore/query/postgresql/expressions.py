@@ -341,6 +341,9 @@ def _indirection(node: Any) -> sge.Expr:
     fields(node, "arg indirection")
     tree = operand(expression(node.arg))
     for part in node.indirection:
+        if isinstance(part, ast.String):
+            tree = sge.Dot(this=tree, expression=identifier(str(part.sval)))
+            continue
         if not isinstance(part, ast.A_Indices):
             raise InvalidRequest("query", "Fields of a row value are not supported")
         fields(part, "is_slice lidx uidx")

@@ -316,6 +316,15 @@ class Typing:
         tree.set("expressions", [cast(self.bind(index), "int4")])
         return with_type(tree, kind[1:])
 
+    def _part(self, tree: sge.Dot) -> sge.Expr:
+        """`(field).json`: how clients of the stock backend reach the JSON of a field."""
+        inner, name = self.bind(tree.this), tree.expression.name
+        while isinstance(inner, sge.Paren):
+            inner = inner.this
+        if typed(inner) != types.NESTED or name != "json":
+            raise InvalidRequest("query", "Fields of a row value are not supported")
+        return cast(inner, "json")
+
     def _subquery(self, tree: sge.Subquery) -> sge.Expr:
         query, kind = self._one_column(tree.this)
         return with_type(sge.Subquery(this=query), kind)
@@ -480,6 +489,7 @@ _RULES: dict[type, Callable[..., sge.Expr]] = {
     sge.Nullif: Typing._nullif,
     sge.Array: Typing._array,
     sge.Bracket: Typing._bracket,
+    sge.Dot: Typing._part,
     sge.Subquery: Typing._subquery,
     sge.Exists: Typing._exists,
     sge.Anonymous: Typing._function,

@@ -162,6 +162,7 @@ def _is_long(tree: Any) -> bool:
         sge.DType.ARRAY,
         sge.DType.JSON,
         sge.DType.JSONB,
+        sge.DType.STRUCT,
         sge.DType.OBJECT,
     )
 

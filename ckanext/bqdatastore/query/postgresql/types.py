@@ -21,8 +21,10 @@ from .nodes import fields
 UNKNOWN = "unknown"
 TSVECTOR = "tsvector"
 """A row's document for full-text search: a query can give it out, and nothing else."""
+NESTED = "nested"
+"""A field of JSON: `json` to every operator, but an answer has its value and not its text."""
 
-_NOT_WRITTEN = ("bpchar", "name", "nested", TSVECTOR, UNKNOWN)
+_NOT_WRITTEN = ("bpchar", "name", NESTED, TSVECTOR, UNKNOWN)
 """Types that no cast may name."""
 
 _NODES: dict[str, sge.DType] = {
@@ -43,11 +45,12 @@ _NODES: dict[str, sge.DType] = {
     "jsonb": sge.DType.JSONB,
     "uuid": sge.DType.UUID,
     TSVECTOR: sge.DType.OBJECT,
+    NESTED: sge.DType.STRUCT,
     UNKNOWN: sge.DType.UNKNOWN,
 }
 _NAMES = {node: name for name, node in _NODES.items()}
 
-_SPELLINGS = {"varchar": "text", "nested": "json", "name": "text", "bpchar": "text", "int": "int4"}
+_SPELLINGS = {"varchar": "text", "name": "text", "bpchar": "text", "int": "int4"}
 """Types of the API that PostgreSQL's rules treat as another one."""
 
 _MANUAL = {
@@ -82,6 +85,7 @@ _IMPLICIT = {
     "date": "timestamp timestamptz",
     "timestamp": "timestamptz",
     "time": "interval",
+    NESTED: "json",
 }
 _EXPLICIT = {
     **dict.fromkeys(_CATEGORIES["N"].split(), _CATEGORIES["N"]),
@@ -93,6 +97,7 @@ _EXPLICIT = {
     "timestamptz": "date time timestamp",
     "interval": "time",
     "json": "jsonb",
+    NESTED: "jsonb",
     "jsonb": f"json bool {_CATEGORIES['N']}",
 }
 
@@ -219,6 +224,8 @@ def common(kinds: Iterable[str], where: str) -> str:
 
 
 def _category(kind: str) -> str:
+    if kind == NESTED:
+        kind = "json"
     return "A" if kind.startswith("_") else _CATEGORY.get(kind, f"U{kind}")
 
 

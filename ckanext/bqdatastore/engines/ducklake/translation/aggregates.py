@@ -16,14 +16,15 @@ from ckanext.bqdatastore.translation.terms import (
     fn,
     joined,
     kind,
+    op,
     unsupported,
+    when,
 )
 
-from .casts import as_text
 from .division import quotient
 from .functions import numeric
-from .json_functions import as_json
-from .terms import cast, decimal
+from .json_functions import NULL_KEY, json_text, key_text
+from .terms import cast, decimal, fails
 
 Finish = Callable[[Expression], Expression]
 
@@ -102,9 +103,11 @@ def aggregate(name: str, arguments: Sequence[Expression]) -> tuple[Expression, F
     :param arguments: translated; one may be a `Distinct` or an `Order`
     """
     if name in ("json_agg", "jsonb_agg"):
-        return _on_value(arguments, "list", _json_value), _json_list
-    if name in ("json_object_agg", "jsonb_object_agg"):
-        return _object_members(*arguments), _json_object
+        return _json_list(arguments[0]), _within("[", "]")
+    if name == "json_object_agg":
+        return _object_members(arguments, " : "), _object("{ ", " }")
+    if name == "jsonb_object_agg":
+        return _object_members(arguments, ": "), _object("{", "}")
     arguments = _distinct_first(arguments)
     first = _value(arguments[0]) if arguments else None
     finish = _finish(name, kind(first) if first is not None else "")
@@ -160,38 +163,48 @@ def _value(argument: Expression) -> Expression:
     return argument
 
 
-def _on_value(
-    arguments: Sequence[Expression], name: str, change: Callable[[Expression], Expression]
-) -> Expression:
-    argument = arguments[0]
-    if isinstance(argument, sge.Order) and not isinstance(argument.this, sge.Distinct):
-        argument.set("this", change(argument.this))
-        return fn(name, argument)
-    if isinstance(argument, (sge.Order, sge.Distinct)):
+def _json_list(argument: Expression) -> Expression:
+    """The items of a JSON array as text: DuckDB's own aggregate makes numbers doubles."""
+    value = argument.this if isinstance(argument, sge.Order) else argument
+    if isinstance(value, sge.Distinct):
         raise unsupported("json_agg with DISTINCT")
-    return fn(name, change(argument))
+    # PostgreSQL begins a new line for an array in an array.
+    comma = ", \n " if kind(value).startswith("_") else ", "
+    return _concatenated(argument, value, json_text(value), comma)
 
 
-def _json_value(value: Expression) -> Expression:
-    null = cast(sge.Literal.string("null"), sge.DataType(this=sge.DType.JSON))
-    return fn("coalesce", as_json(value, kind(value)), null)
-
-
-def _json_list(tree: Expression) -> Expression:
-    return cast(fn("to_json", tree), "text")
-
-
-def _object_members(key: Expression, value: Expression) -> Expression:
+def _object_members(arguments: Sequence[Expression], colon: str) -> Expression:
     """The members of a JSON object as text: DuckDB's own aggregate takes no ORDER BY or FILTER."""
-    plain = value.this if isinstance(value, sge.Order) else value
-    name = cast(fn("to_json", as_text(key, kind(key))), "text")
-    member = joined([name, sge.Literal.string(":"), cast(_json_value(plain), "text")])
-    comma: Expression = sge.Literal.string(",")
-    if isinstance(value, sge.Order):
-        value.set("this", comma)
-        comma = value
-    return fn("string_agg", member, comma)
+    key, argument = arguments
+    value = argument.this if isinstance(argument, sge.Order) else argument
+    name = fn("coalesce", key_text(key), _NO_KEY)
+    member = joined([name, sge.Literal.string(colon), json_text(value)])
+    return _concatenated(argument, value, member, ", ")
 
 
-def _json_object(tree: Expression) -> Expression:
-    return joined([sge.Literal.string("{"), tree, sge.Literal.string("}")])
+def _concatenated(
+    argument: Expression, value: Expression, text: Expression, comma: str
+) -> Expression:
+    """`string_agg` of a text that is made of `value`, in the order of `argument`, if it has one."""
+    separator: Expression = sge.Literal.string(comma)
+    if argument is not value:
+        argument.set("this", separator)
+        separator = argument
+    return fn("string_agg", text, separator)
+
+
+_NO_KEY = "\x01"
+"""What JSON never holds stands for a key that is NULL: FILTER may yet leave its row out."""
+
+
+def _object(opening: str, closing: str) -> Finish:
+    def finish(tree: Expression) -> Expression:
+        is_null_key = op(sge.GT, fn("strpos", tree, _NO_KEY), 0)
+        result = _within(opening, closing)(tree.copy())
+        return when((is_null_key, fails(NULL_KEY)), otherwise=result)
+
+    return finish
+
+
+def _within(opening: str, closing: str) -> Finish:
+    return lambda tree: joined([sge.Literal.string(opening), tree, sge.Literal.string(closing)])

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
-from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation import literals, values
 from ckanext.bqdatastore.translation.terms import (
     FLOATS,
     INTEGERS,
@@ -25,6 +25,7 @@ from ckanext.bqdatastore.translation.terms import (
 )
 
 from .division import is_quotient
+from .json_paths import checked
 from .terms import cast, decimal, each, element, fails, stored
 
 _MOMENTS_BY_NAME: dict[str, dict[str, Callable[[], Expression]]] = {
@@ -117,6 +118,8 @@ def _literal(text: str, value: Expression, target: str) -> Expression:
         return moment()
     if target == "bool":
         return sge.Boolean(this=literals.truth(text))
+    if target in JSONS:
+        return sge.Literal.string(getattr(values, target)(text))
     if target in (*INTEGERS, *FLOATS):
         return cast(sge.Literal.string(_checked(text, target)), target)
     rule = _TO.get(target)
@@ -276,10 +279,7 @@ def _text_to_interval(value: Expression, source: str) -> Expression:
 
 
 def _to_json(value: Expression, source: str) -> Expression:
-    if source in JSONS:
-        return value
-    # Through JSON, which checks it, and back to the text that JSON is stored as.
-    return cast(cast(value, sge.DataType(this=sge.DType.JSON)), "text")
+    return value if source in JSONS else checked(value)
 
 
 def _to_uuid(value: Expression, source: str) -> Expression:

@@ -1,6 +1,6 @@
-"""JSON in DuckDB's words: the functions and operators over JSON kept as text, and what makes it.
+"""JSON in DuckDB's words: PostgreSQL's functions over JSON kept as text, and what makes it.
 
-What comes out is the same JSON as PostgreSQL's, not always with the same blanks.
+What is made has PostgreSQL's blanks.
 """
 
 from __future__ import annotations
@@ -19,85 +19,17 @@ from ckanext.bqdatastore.translation.terms import (
     joined,
     kind,
     op,
-    text_of,
     unsupported,
     when,
-    whole_number,
 )
 
 from .casts import as_text
-from .terms import cast, each, element
+from .json_paths import extract, extract_text, subject
+from .terms import cast, each, element, fails
 
 Arguments = Sequence[Expression]
 
 _JSON = sge.DataType(this=sge.DType.JSON)
-
-
-def path(keys: Sequence[Expression], places: bool) -> Expression:
-    """DuckDB's path for PostgreSQL's: a key, or a place where it is a number.
-
-    :param places: whether a text that is a number is a place too (`#>`, unlike `->`)
-    """
-    return joined([sge.Literal.string("$"), *(_step(key, places) for key in keys)])
-
-
-def _step(key: Expression, places: bool) -> Expression:
-    number = whole_number(key)
-    text = text_of(key)
-    if number is None and text is not None and places and text.lstrip("-").isdigit():
-        number = int(text)
-    if number is not None:
-        return sge.Literal.string(f"[{number}]" if number >= 0 else f"[#-{-number}]")
-    if text is not None:
-        if '"' in text or not text:
-            raise unsupported("JSON keys that are empty or have quotation marks")
-        return sge.Literal.string(f'."{text}"')
-    if kind(key) in INTEGERS:
-        here = joined([sge.Literal.string("["), cast(key, "text"), sge.Literal.string("]")])
-        back = joined([sge.Literal.string("[#"), cast(key.copy(), "text"), sge.Literal.string("]")])
-        return when((op(sge.GTE, key.copy(), 0), here), otherwise=back)
-    return joined([sge.Literal.string('."'), fn("replace", key, '"', ""), sge.Literal.string('"')])
-
-
-def extract(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:
-    """The JSON at a path, as text."""
-    return cast(fn("json_extract", value, path(keys, places)), "text")
-
-
-def extract_text(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:
-    """What is at a path, a string without its quotation marks."""
-    return fn("json_extract_string", value, path(keys, places))
-
-
-def keys_of(array: Expression) -> list[Expression]:
-    """The keys of a constant `text[]` path."""
-    while isinstance(array, (sge.Paren, sge.Cast)):
-        array = array.this
-    if isinstance(array, sge.Anonymous) and array.name == "list_value":
-        return list(array.expressions)
-    raise unsupported("JSON paths that are not constants")
-
-
-def has_key(value: Expression, key: Expression) -> Expression:
-    """PostgreSQL's `?`: a key of an object or a string in an array."""
-    in_object = fn("list_contains", fn("json_keys", value), key)
-    strings = each(
-        cast(
-            fn("json_extract", value.copy(), "$[*]"),
-            sge.DataType(this=sge.DType.ARRAY, expressions=[_JSON.copy()], nested=True),
-        ),
-        "x",
-        fn("json_extract_string", element("x"), "$"),
-    )
-    return when(
-        (is_null(value.copy()), cast(sge.Null(), "bool")),
-        (op(sge.EQ, fn("json_type", value.copy()), "OBJECT"), in_object),
-        (
-            op(sge.EQ, fn("json_type", value.copy()), "ARRAY"),
-            fn("list_contains", strings, key.copy()),
-        ),
-        otherwise=op(sge.EQ, fn("json_extract_string", value.copy(), "$"), key.copy()),
-    )
 
 
 def as_json(value: Expression, name: str) -> Expression:
@@ -119,9 +51,10 @@ def as_json(value: Expression, name: str) -> Expression:
     return fn("to_json", text)
 
 
-def _null_as_json(value: Expression) -> Expression:
-    null = cast(sge.Literal.string("null"), _JSON.copy())
-    return fn("coalesce", as_json(value, kind(value)), null)
+def json_text(value: Expression) -> Expression:
+    """`value` as PostgreSQL writes it into JSON; NULL is JSON's null."""
+    text = value if kind(value) in JSONS else cast(as_json(value, kind(value)), "text")
+    return fn("coalesce", text, "null")
 
 
 def _to_json(arguments: Arguments) -> Expression:
@@ -129,25 +62,42 @@ def _to_json(arguments: Arguments) -> Expression:
 
 
 def _built_array(arguments: Arguments) -> Expression:
-    if not arguments:
-        return sge.Literal.string("[]")
-    return cast(fn("json_array", *map(_null_as_json, arguments)), "text")
+    parts: list[Expression] = []
+    for argument in arguments:
+        parts += [sge.Literal.string(", " if parts else "["), json_text(argument)]
+    return joined([*parts, sge.Literal.string("]")]) if parts else sge.Literal.string("[]")
 
 
-def _built_object(arguments: Arguments) -> Expression:
-    if not arguments:
-        return sge.Literal.string("{}")
-    if len(arguments) % 2:
-        raise unsupported("json_build_object with a key that has no value")
-    pairs: list[Expression] = []
-    for key, value in zip(arguments[::2], arguments[1::2], strict=True):
-        pairs += [as_text(key, kind(key)), _null_as_json(value)]
-    return cast(fn("json_object", *pairs), "text")
+def _built_object(colon: str) -> Callable[[Arguments], Expression]:
+    def build(arguments: Arguments) -> Expression:
+        if len(arguments) % 2:
+            raise unsupported("json_build_object with a key that has no value")
+        parts: list[Expression] = []
+        for key, value in zip(arguments[::2], arguments[1::2], strict=True):
+            begin = sge.Literal.string(", " if parts else "{")
+            parts += [begin, member_name(key), sge.Literal.string(colon), json_text(value)]
+        return joined([*parts, sge.Literal.string("}")]) if parts else sge.Literal.string("{}")
+
+    return build
+
+
+def member_name(key: Expression) -> Expression:
+    """A key of a JSON object, in quotation marks."""
+    null = fails(NULL_KEY)
+    return when((is_null(key), null), otherwise=key_text(key.copy()))
+
+
+NULL_KEY = "null value not allowed for object key"
+
+
+def key_text(key: Expression) -> Expression:
+    """The same, NULL where it is."""
+    return cast(fn("to_json", as_text(key, kind(key))), "text")
 
 
 def _typeof(arguments: Arguments) -> Expression:
     named = {"OBJECT": "object", "ARRAY": "array", "VARCHAR": "string", "BOOLEAN": "boolean"}
-    found = fn("json_type", arguments[0])
+    found = fn("json_type", subject(arguments[0]))
     branches = [(op(sge.EQ, found.copy(), duck), name) for duck, name in named.items()]
     return when(
         (is_null(arguments[0].copy()), cast(sge.Null(), "text")),
@@ -158,7 +108,7 @@ def _typeof(arguments: Arguments) -> Expression:
 
 
 def _array_length(arguments: Arguments) -> Expression:
-    return cast(fn("json_array_length", arguments[0]), "int4")
+    return cast(fn("json_array_length", subject(arguments[0])), "int4")
 
 
 def _extract_path(arguments: Arguments) -> Expression:
@@ -189,9 +139,10 @@ JSON_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {
             ("array_element", _element),
             ("array_element_text", _element_text),
             ("build_array", _built_array),
-            ("build_object", _built_object),
         )
     },
+    "json_build_object": _built_object(" : "),
+    "jsonb_build_object": _built_object(": "),
     "to_json": _to_json,
     "to_jsonb": _to_json,
     "array_to_json": _to_json,

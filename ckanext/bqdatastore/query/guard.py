@@ -21,6 +21,7 @@ from ckanext.bqdatastore.model.table import Table
 
 from .postgresql import binding, documents, sizes, statements, types
 from .postgresql.row_order import in_row_order
+from .postgresql.scopes import Relation
 
 MESSAGE = "message"
 """The key under which the stock backend reports a text that it does not take for one query."""
@@ -125,7 +126,7 @@ def bind(
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
         tree, relation = binding.bound(parsed.tree.copy(), tables)
-        forms = _forms(tree, relation.types)
+        fields = _outputs(tree, relation, tables.values())
         if sizes.made_for_one_row(tree) > sizes.LONGEST:
             raise InvalidRequest(MESSAGE, "Query makes texts or lists that are too long")
         if rows is not None:
@@ -134,24 +135,45 @@ def bind(
         assert isinstance(tree, sge.Expression)
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
-    shown = ["json" if kind == types.NESTED else kind for kind in relation.types]
-    fields = zip(relation.names, shown, forms, strict=True)
-    return BoundSQL(Query(tree), tuple(OutputField(*field) for field in fields))
+    return BoundSQL(Query(tree), fields)
 
 
-def _forms(tree: sge.Query, kinds: Iterable[str]) -> list[str]:
-    """The types of the outputs, with a name of its own for `jsonb` that is as a table keeps it."""
-    if not isinstance(tree, sge.Select):
-        return list(kinds)
-    clause = tree.args.get("from_")
-    sources = [clause.this, *(join.this for join in tree.args.get("joins") or ())] if clause else []
-    kept = {each.alias for each in sources if isinstance(each, sge.Table) and each.db == RESOURCES}
-    return [
-        KEPT_JSONB
-        if kind == "jsonb" and isinstance(output.this, sge.Column) and output.this.table in kept
-        else kind
-        for kind, output in zip(kinds, tree.expressions, strict=True)
-    ]
+def _outputs(
+    tree: sge.Query, relation: Relation, tables: Iterable[Table]
+) -> tuple[OutputField, ...]:
+    """What a bound query gives, before anything is put around it."""
+    values: list[sge.Expr | None] = [None] * len(relation.names)
+    sources: list[sge.Expr] = []
+    if isinstance(tree, sge.Select):
+        values = [output.this for output in tree.expressions]
+        clause = tree.args.get("from_")
+        joins = tree.args.get("joins") or ()
+        sources = [clause.this, *(join.this for join in joins)] if clause else []
+    described = {table.name: table for table in tables}
+    stored = {
+        source.alias: described[source.name].types
+        for source in sources
+        if isinstance(source, sge.Table) and source.db == RESOURCES
+    }
+    return tuple(
+        _output(name, kind, value, stored)
+        for name, kind, value in zip(relation.names, relation.types, values, strict=True)
+    )
+
+
+def _output(
+    name: str, kind: str, value: sge.Expr | None, stored: Mapping[str, Mapping[str, str]]
+) -> OutputField:
+    declared = None
+    if isinstance(value, sge.Column) and value.table in stored:
+        declared = stored[value.table][value.name]
+    elif isinstance(value, sge.Cast) and value.to.meta.get(types.VARCHAR):
+        declared = types.VARCHAR
+    if kind == "jsonb":
+        return OutputField(name, kind, KEPT_JSONB if declared else kind)
+    if declared == types.VARCHAR:
+        return OutputField(name, declared, kind)
+    return OutputField(name, "json" if kind == types.NESTED else kind, kind)
 
 
 def statement(sql: str, limits: Limits = Limits()) -> Any:

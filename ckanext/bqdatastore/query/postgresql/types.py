@@ -24,6 +24,9 @@ TSVECTOR = "tsvector"
 NESTED = "nested"
 """A field of JSON: `json` to every operator, but an answer has its value and not its text."""
 
+VARCHAR = "varchar"
+"""`text` to every rule; a cast remembers that it was this, for the name of an output's type."""
+
 _NOT_WRITTEN = ("bpchar", "name", NESTED, TSVECTOR, UNKNOWN)
 """Types that no cast may name."""
 
@@ -156,6 +159,8 @@ def type_of_name(written: Any) -> sge.DataType | tuple[sge.DataType, str]:
     if modifiers and (bounds or not _modifiable(names[-1], modifiers)):
         raise InvalidRequest("query", f'The modifier of type "{names[-1]}" is not supported')
     tree = node(f"_{kind}" if bounds else kind)
+    if names[-1] == VARCHAR and not bounds:
+        tree.meta[VARCHAR] = True
     for modifier in modifiers:
         tree.append("expressions", sge.DataTypeParam(this=sge.Literal.number(modifier)))
     return tree

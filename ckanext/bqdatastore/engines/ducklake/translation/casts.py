@@ -120,6 +120,8 @@ def _literal(text: str, value: Expression, target: str) -> Expression:
         return sge.Boolean(this=literals.truth(text))
     if target in JSONS:
         return sge.Literal.string(getattr(values, target)(text))
+    if target in _MOMENTS:
+        return cast(sge.Literal.string(getattr(values, target)(text)), target)
     if target in (*INTEGERS, *FLOATS):
         return cast(sge.Literal.string(_checked(text, target)), target)
     rule = _TO.get(target)
@@ -278,6 +280,31 @@ def _text_to_interval(value: Expression, source: str) -> Expression:
     raise unsupported("a cast of text to an interval that is not a constant")
 
 
+_DAY = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+_CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+_MOMENTS: dict[str, str] = {
+    "date": f"{_DAY}(?:[ T]{_CLOCK})?",
+    "time": _CLOCK,
+    "timestamp": f"{_DAY}(?:[ T]{_CLOCK})?",
+    "timestamptz": f"{_DAY}(?:[ T]{_CLOCK}(?:Z|[+-][0-9]{{2}}(?::[0-9]{{2}})?)?)?",
+}
+"""What both databases read alike, of texts that are not constants."""
+
+
+def _text_to_moment(target: str) -> Callable[[Expression, str], Expression]:
+    def rule(value: Expression, source: str) -> Expression:
+        is_read = fn("regexp_full_match", value, rf"\s*(?:{_MOMENTS[target]})\s*")
+        return when(
+            (is_read, cast(value.copy(), target)),
+            (op(sge.Is, value.copy(), sge.Null()), cast(sge.Null(), target)),
+            otherwise=fails(
+                f"texts that are not constants are read as {target} in ISO's form only"
+            ),
+        )
+
+    return rule
+
+
 def _to_json(value: Expression, source: str) -> Expression:
     return value if source in JSONS else checked(value)
 
@@ -304,6 +331,7 @@ _RULES: dict[tuple[str, str], Callable[[Expression, str], Expression]] = {
     ("text", "int2"): _text_to_integer("int2"),
     ("text", "int4"): _text_to_integer("int4"),
     ("text", "int8"): _text_to_integer("int8"),
+    **{("text", target): _text_to_moment(target) for target in _MOMENTS},
     ("float4", "numeric"): _float_to_numeric,
     ("float8", "numeric"): _float_to_numeric,
     ("text", "interval"): _text_to_interval,

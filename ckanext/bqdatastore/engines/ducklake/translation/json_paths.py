@@ -31,20 +31,31 @@ from .terms import cast, each, element, fails, stored
 _JSON = sge.DataType(this=sge.DType.JSON)
 
 
+_TOKEN = "_token"
+
+
 def spaced(text: Expression) -> Expression:
     """JSON text with a blank after each comma and colon, as `jsonb` and Python write it."""
     tokens = fn("regexp_extract_all", text, r'"(?:[^"\\]|\\.)*"|[,:]\s*|[^",:]+')
-    first = fn("left", element("_token"), 1)
+    first = fn("left", element(_TOKEN), 1)
     shown = when(
         (op(sge.EQ, first, ","), ", "),
         (op(sge.EQ, first.copy(), ":"), ": "),
-        otherwise=element("_token"),
+        otherwise=element(_TOKEN),
     )
-    return fn("array_to_string", each(tokens, "_token", shown), "")
+    return fn("array_to_string", each(tokens, _TOKEN, shown), "")
 
 
-_PLAIN = "json"
-"""Under this an expression remembers the one without blanks that it was made of."""
+def _unspaced(value: Expression) -> Expression:
+    """The JSON that `spaced` was given, to take more out of it."""
+    if isinstance(value, sge.Anonymous) and value.name == "array_to_string":
+        shown = value.expressions[0]
+        if isinstance(shown.expressions[1], sge.Lambda):
+            (name,) = shown.expressions[1].expressions
+            if name.name == _TOKEN:
+                text: Expression = shown.expressions[0].expressions[0]
+                return text.this if isinstance(text, sge.Cast) else text
+    return value
 
 
 def subject(value: Expression) -> Expression:
@@ -54,7 +65,7 @@ def subject(value: Expression) -> Expression:
     text = text_of(value)
     if text is not None:
         return sge.Literal.string(values.jsonb(text))
-    return value.meta.get(_PLAIN, value)
+    return _unspaced(value)
 
 
 def extract(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:
@@ -62,10 +73,7 @@ def extract(value: Expression, keys: Sequence[Expression], places: bool = False)
 
     :param places: whether a text that is a number is a place too (`#>`, unlike `->`)
     """
-    plain = _extracted("json_extract", value, keys, places)
-    result = spaced(cast(plain, "text"))
-    result.meta[_PLAIN] = plain.copy()
-    return result
+    return spaced(cast(_extracted("json_extract", value, keys, places), "text"))
 
 
 def extract_text(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:

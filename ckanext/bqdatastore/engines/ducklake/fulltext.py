@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ...model.fulltext import Body, Grammar, Lexeme
+from .translation.casts import as_text
 
 # What the English stemmer may have put at the end of a stem in place of what the word had there:
 # "flying" -> "fli", "dying" -> "die", "having" -> "have", "ability" -> "abl".
@@ -34,8 +35,7 @@ class DuckDBFullText:
             # A composite of two: the value, and a text that is always empty.
             return _joined_text('{"json":', value, ',"extra":""}') if in_row else value
         if type in ("float4", "float8"):
-            text = call("regexp_replace", _text(value), r"\.0$", "")
-            return call("replace", call("lower", text), "inf", "infinity")
+            return call("lower", as_text(value.copy(), type))
         if type == "numeric":
             # The column's scale is that of its widest value: zeros at the end are not the value's.
             return call("regexp_replace", _text(value), r"\.0*$|(\.[0-9]*[1-9])0+$", r"\1")

@@ -50,7 +50,7 @@ _OIDS = {
     114: "json",
     700: "float4",
     701: "float8",
-    1043: "text",
+    1043: "varchar",
     1082: "date",
     1083: "time",
     1114: "timestamp",
@@ -83,7 +83,7 @@ _DUCKDB = {
     "TIMESTAMP WITH TIME ZONE": "timestamptz",
     "INTERVAL": "interval",
 }
-_KEPT_AS_TEXT = ("json", "jsonb", "uuid")
+_KEPT_AS_TEXT = ("json", "jsonb", "uuid", "varchar")
 
 
 @dataclasses.dataclass(frozen=True)

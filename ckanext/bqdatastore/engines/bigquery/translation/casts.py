@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -11,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
-from ckanext.bqdatastore.translation import literals
+from ckanext.bqdatastore.translation import literals, values
 from ckanext.bqdatastore.translation.terms import (
     FLOATS,
     INTEGERS,
@@ -54,14 +52,6 @@ RANGES = {
     "int2": (-(2**15), 2**15 - 1, "smallint out of range"),
     "int4": (-(2**31), 2**31 - 1, "integer out of range"),
 }
-
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_MOMENT = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})"
-    r"(?:[ T](\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?)?"
-)
-_TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?")
-_DAYS_FROM_TODAY = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
 
 def converted(tree: sge.Cast) -> Expression:
@@ -153,7 +143,7 @@ def _literal(text: str, value: Expression, target: str) -> Expression:
     if target == "uuid":
         return sge.Literal.string(_uuid(text))
     if target in JSONS:
-        return _json_text(value)
+        return sge.Literal.string(getattr(values, target)(text))
     return _moment_literal(text, target)
 
 
@@ -178,9 +168,10 @@ def _array_literal(text: str, target: str) -> Expression:
 
 def _whole(text: str, target: str) -> Expression:
     shown = {"int2": "smallint", "int4": "integer", "int8": "bigint"}[target]
-    if not re.fullmatch(r"\s*[+-]?\d+\s*", text):
-        raise _invalid(text, shown)
-    value = int(text)
+    try:
+        value = literals.integer(text)
+    except ValueError:
+        raise _invalid(text, shown) from None
     low, high, _ = RANGES.get(target, (-(2**63), 2**63 - 1, ""))
     if not low <= value <= high:
         raise InvalidRequest("query", f'value "{text[:100]}" is out of range for type {shown}')
@@ -235,13 +226,7 @@ def _moment_literal(text: str, target: str) -> Expression:
         today = fn("CURRENT_DATE", "UTC")
         day = fn("DATE_ADD", today, days(_integer(_DAYS_FROM_TODAY[word])))
         return convert(day, "date", target)
-    try:
-        shown = _read_moment(text.strip(), target)
-    except ValueError:
-        raise InvalidRequest(
-            "query", f'date/time field value out of range: "{text[:100]}"'
-        ) from None
-    return cast(sge.Literal.string(shown), target)
+    return cast(sge.Literal.string(getattr(values, target)(text)), target)
 
 
 def _integer(value: int) -> Expression:
@@ -251,32 +236,6 @@ def _integer(value: int) -> Expression:
 def days(count: Expression) -> Expression:
     """An argument of `DATE_ADD` and its like."""
     return sge.Interval(this=sge.Paren(this=count), unit=sge.Var(this="DAY"))
-
-
-def _read_moment(text: str, target: str) -> str:
-    """The text in BigQuery's form.
-
-    :raises ValueError: there is no such day or time
-    """
-    if target == "time":
-        match = _TIME.fullmatch(text)
-        if match is None:
-            raise unsupported("times that are not written like 10:00:00")
-        hour, minute, second = (int(match[place] or 0) for place in (1, 2, 3))
-        return datetime.time(hour, minute, second, _micros(match[4])).isoformat()
-    match = _MOMENT.fullmatch(text)
-    if match is None:
-        raise unsupported("dates that are not written like 2020-01-31 10:00:00")
-    year, month, day, hour, minute, second = (int(match[place] or 0) for place in range(1, 7))
-    value = datetime.datetime(year, month, day, hour, minute, second, _micros(match[7]))
-    if target == "date":
-        return value.date().isoformat()
-    if target == "timestamp" or match[8] in (None, "Z"):
-        return value.isoformat(" ") + ("+00" if target == "timestamptz" else "")
-    sign = -1 if match[8][0] == "-" else 1
-    digits = match[8][1:].replace(":", "").ljust(4, "0")
-    shift = datetime.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return (value - sign * shift).isoformat(" ") + "+00"
 
 
 def _micros(fraction: str | None) -> int:

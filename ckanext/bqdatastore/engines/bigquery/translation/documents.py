@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.translation import values
 from ckanext.bqdatastore.translation.terms import (
     INTEGERS,
     JSONS,
@@ -69,6 +70,12 @@ def _paths(keys: Sequence[Expression], places: bool) -> list[str]:
     return found
 
 
+def _last_of_equal_keys(value: Expression) -> Expression:
+    """A constant without what PostgreSQL passes over: BigQuery takes the first of equal keys."""
+    text = text_of(value)
+    return value if text is None else sge.Literal.string(values.jsonb(text))
+
+
 def extract(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:
     """The JSON at a path, as text."""
     paths = _paths(keys, places)
@@ -86,7 +93,7 @@ def extract(value: Expression, keys: Sequence[Expression], places: bool = False)
         named_null = when((null, "null"), otherwise=cast(sge.Null(), "text"))
         return sge.func("coalesce", *found, named_null)
 
-    return once(value, made)
+    return once(_last_of_equal_keys(value), made)
 
 
 def extract_text(value: Expression, keys: Sequence[Expression], places: bool = False) -> Expression:
@@ -102,7 +109,7 @@ def extract_text(value: Expression, keys: Sequence[Expression], places: bool = F
             ]
         return sge.func("coalesce", *found)
 
-    return once(value, made)
+    return once(_last_of_equal_keys(value), made)
 
 
 def keys_of(array: Expression) -> list[Expression]:

@@ -100,7 +100,7 @@ def _capturing(expression: str, wanted: int) -> str:
     """The regular expression with one of its groups captured (0: all of it), and no other."""
     found, count = [], 0
     for piece in re.findall(
-        r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?:|\(|.", expression, re.S
+        r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?[^:)]*[:)]|\(|.", expression, re.S
     ):
         if piece == "(":
             count += 1

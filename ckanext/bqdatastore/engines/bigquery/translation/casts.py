@@ -53,6 +53,8 @@ RANGES = {
     "int4": (-(2**31), 2**31 - 1, "integer out of range"),
 }
 
+_DAYS_FROM_TODAY = {"today": 0, "yesterday": -1, "tomorrow": 1}
+
 
 def converted(tree: sge.Cast) -> Expression:
     """A cast of a bound tree; what it casts is translated already."""

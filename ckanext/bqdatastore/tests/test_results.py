@@ -326,6 +326,8 @@ EVERY_TYPE = [
     *("ARRAY[timestamp '2026-01-01 10:00:00.123']", "ARRAY['NaN'::float8]", "ARRAY[0.1::float4]"),
     *(
         "max(day) - min(day)",
+        "interval '1 year 2 months -3 days 04:05:06.007'",
+        "ARRAY[interval '1 day', null]",
         "avg(price)",
         "sum(n)",
         "count(*)",

@@ -52,7 +52,7 @@ def start_bigquery(folder: Path, watchdog: Watchdog) -> BigQuery:
         service = start(
             "bigquery",
             [
-                *(sys.executable, "-m", "bqemulator", "start", "--ephemeral"),
+                *(sys.executable, "-m", "devstack.emulator", "start", "--ephemeral"),
                 *("--project", PROJECT),
                 # It chooses this port itself and says which; the other one it does not tell.
                 *("--rest-port", "0"),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import sqlglot.expressions as sge
 
 from ..model.errors import Unsupported
+from ..model.files import FileSource, Progress
 from ..model.query import Query, RecordStream
 from ..model.query import table as neutral_table
 from ..model.table import Table, TableStatistics
@@ -65,28 +66,6 @@ class EngineSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class FileSource:
-    """A file to read rows from.
-
-    :param path: a path on this machine
-    :param format: `csv`, `tsv`, `json`, `ndjson` or `parquet`
-    :param null_values: texts that stand for null
-    :param columns: the file's own column names, where they are known
-    :param types: API types of columns whose type shall not be inferred, by their names in the file
-    """
-
-    path: Path
-    format: str
-    null_values: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    types: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_delimited(self) -> bool:
-        return self.format in ("csv", "tsv")
-
-
-@dataclasses.dataclass(frozen=True)
 class Check:
     """Something that must be so for an engine to work.
 
@@ -96,12 +75,6 @@ class Check:
 
     subject: str
     run: Callable[[], object]
-
-
-class Progress(Protocol):
-    """Told, from time to time, how far long work has come (0 to 100)."""
-
-    def __call__(self, percent: float) -> None: ...
 
 
 class Dialect(Protocol):

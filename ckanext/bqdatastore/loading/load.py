@@ -8,8 +8,9 @@ from typing import Any
 
 import ckantoolkit as tk
 
-from ..engines.base import Capability, FileSource, Progress
+from ..engines.base import Capability
 from ..model.errors import InvalidRequest, Unsupported
+from ..model.files import FileSource, Progress
 from ..model.table import Table
 from ..site import engine_of_site, turn
 from .columns import fields_of_file, settled_types

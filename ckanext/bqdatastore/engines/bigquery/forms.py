@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlglot.expressions as sge
 
-from .types import data_type
+from .types import ELEMENT, LIST, data_type
 
 # PostgreSQL writes a float8 with an exponent from here on.
 _PLAIN_FLOAT_LIMIT = 1e15
@@ -87,6 +87,25 @@ def unnested(array: sge.Expr, variable: str, place: str | None = None) -> sge.Ex
         expressions=[array],
         alias=sge.TableAlias(columns=[sge.to_identifier(variable)]),
         offset=sge.to_identifier(place) if place else None,
+    )
+
+
+def array_of_casts(array: sge.Expr, type: str) -> sge.Expr:
+    """An array column with its elements, which are staged as another type, in their own type."""
+    element = sge.Cast(this=field(sge.column("_element"), ELEMENT), to=data_type(type))
+    elements = (
+        sge.select(element.as_(ELEMENT, quoted=True))
+        .from_(unnested(field(array.copy(), LIST), "_element", "_place"))
+        .order_by(sge.Ordered(this=sge.column("_place"), nulls_first=True))
+    )
+    elements.set("kind", "STRUCT")
+    whole = sge.PropertyEQ(
+        this=sge.to_identifier(LIST), expression=sge.Array(expressions=[elements])
+    )
+    return sge.If(
+        this=array.copy().is_(sge.null()),
+        true=sge.null(),
+        false=sge.Struct(expressions=[whole]),
     )
 
 

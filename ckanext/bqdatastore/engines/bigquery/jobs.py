@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,12 +93,22 @@ class Jobs:
             self._refuse_dear(text, parameters, resource, self._maximum_bytes_billed)
         return self._query(text, parameters, action, resource, limit, True, abandoned)[1]
 
-    def change(self, text: str, parameters: Parameters = (), *, action: str, resource: str) -> int:
+    def change(
+        self,
+        text: str,
+        parameters: Parameters = (),
+        *,
+        action: str,
+        resource: str,
+        timeout: float | None = None,
+    ) -> int:
         """Run one statement that changes rows; how many.
 
+        :param timeout: seconds, if other than the usual
         :raises QueryTimeout, QueryFailed, TableNotFound, EngineUnavailable:
         """
-        job, _ = self._query(text, parameters, action, resource, self._timeout, reads=False)
+        limit = timeout or self._timeout
+        job, _ = self._query(text, parameters, action, resource, limit, reads=False)
         return int(job.num_dml_affected_rows or 0)
 
     def _query(
@@ -135,6 +145,22 @@ class Jobs:
         """Make rows the whole content of a table that is there already."""
         content = io.BytesIO()
         pq.write_table(data, content)
+        self.load_parquet(content, table, resource=resource)
+
+    def load_parquet(
+        self,
+        content: BinaryIO,
+        table: bigquery.TableReference,
+        *,
+        resource: str,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a Parquet file the whole content of a table that is there already.
+
+        :param content: it is sent in pieces, and read from its start again where that is needed
+        :param timeout: seconds, if other than the usual
+        """
+        size = content.seek(0, io.SEEK_END)
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
@@ -154,8 +180,7 @@ class Jobs:
                 timeout=seconds,
             )
 
-        job, _ = self._run(start, self._timeout, reads=False)
-        size = len(content.getbuffer())
+        job, _ = self._run(start, timeout or self._timeout, reads=False)
         log.info("load of %s: load job %s, %s bytes", resource, job.job_id, size)
 
     def call(self, request: Callable[[bigquery.Client], T]) -> T:

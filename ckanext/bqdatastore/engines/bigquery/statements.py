@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import sqlglot.expressions as sge
@@ -10,8 +11,9 @@ from google.cloud.bigquery import TableReference
 from ...model.query import column
 from ...model.table import ID, Table
 from ...model.write import WriteMode
+from .forms import array_of_casts
 from .rendering import render
-from .types import data_type, stored_type
+from .types import data_type, element_type, stored_type
 
 POSITION = "__position"
 """The column of a staging table that holds each row's place in the request."""
@@ -55,21 +57,103 @@ def create(
     :param partition_by: a field by whose months the rows are kept apart, where the table has one of
         that name with a date in it
     """
-    definitions = [_definition(ID, "INT64")]
-    definitions += [_definition(columns[each.id], stored_type(each.type)) for each in table.fields]
-    description = sge.Property(
-        this=sge.Var(this="description"), value=sge.Literal.string(UNFINISHED)
-    )
-    properties: list[sge.Expr] = [description]
-    truncated = _TRUNCATED.get(table.types.get(partition_by, ""))
-    if truncated is not None:
-        month = truncated(this=column(columns[partition_by]), unit=sge.Var(this="MONTH"))
-        properties.insert(0, sge.PartitionedByProperty(this=month))
+    properties: list[sge.Expr] = [_option("description", sge.Literal.string(UNFINISHED))]
+    if partition_by in table.types and table.types[partition_by] in _TRUNCATED:
+        month = _month(columns[partition_by], table.types[partition_by])
+        properties.insert(0, month)
+    types = {columns[each.id]: stored_type(each.type) for each in table.fields}
     return sge.Create(
-        this=sge.Schema(this=path(reference), expressions=definitions),
+        this=_schema(reference, types),
         kind="TABLE",
         properties=sge.Properties(expressions=properties),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How BigQuery keeps a table's rows together.
+
+    :param partitioned_by: the stored name of a field by whose months the rows are kept apart
+    :param clustered_by: stored names
+    """
+
+    partitioned_by: str | None
+    clustered_by: tuple[str, ...]
+
+
+def is_partitionable(api_type: str) -> bool:
+    """Whether rows may be kept apart by the months of a field of that type."""
+    return api_type in _TRUNCATED
+
+
+def replace(
+    reference: TableReference,
+    staged: TableReference,
+    table: Table,
+    columns: Mapping[str, str],
+    types: Mapping[str, str],
+    layout: Layout,
+    description: str,
+    labels: Mapping[str, str],
+) -> sge.Create:
+    """Put a table with all rows of a staging table, and what we keep with it, in place of the old.
+
+    :param types: types of the numeric columns, by stored name
+    """
+    api_types = {columns[each.id]: each.type for each in table.fields}
+    stored = {name: types.get(name) or stored_type(type) for name, type in api_types.items()}
+    properties: list[sge.Expr] = []
+    if layout.partitioned_by is not None:
+        properties.append(_month(layout.partitioned_by, api_types[layout.partitioned_by]))
+    clustered = [column(name) for name in layout.clustered_by]
+    pairs = [
+        sge.Struct(expressions=[sge.Literal.string(key), sge.Literal.string(value)])
+        for key, value in labels.items()
+    ]
+    properties += [
+        sge.ClusterProperty(expressions=clustered),
+        _option("description", sge.Literal.string(description)),
+        _option("labels", sge.Array(expressions=pairs)),
+    ]
+    values = (
+        from_staged(column(name, STAGED), api_types[name], type).as_(name, quoted=True)
+        for name, type in stored.items()
+    )
+    rows = sge.select(column(ID, STAGED), *values).from_(path_as(staged, STAGED))
+    return sge.Create(
+        this=_schema(reference, stored),
+        kind="TABLE",
+        replace=True,
+        properties=sge.Properties(expressions=properties),
+        expression=rows,
+    )
+
+
+def from_staged(value: sge.Expr, api_type: str, type: str) -> sge.Expr:
+    """A staged value as its column keeps it: numbers are staged as text.
+
+    :param type: the column's
+    """
+    if api_type == "numeric":
+        return sge.Cast(this=value, to=data_type(type))
+    if api_type == "_numeric":
+        return array_of_casts(value, element_type("numeric"))
+    return value
+
+
+def _schema(reference: TableReference, types: Mapping[str, str]) -> sge.Schema:
+    definitions = [_definition(ID, "INT64")]
+    definitions += [_definition(stored, type) for stored, type in types.items()]
+    return sge.Schema(this=path(reference), expressions=definitions)
+
+
+def _month(stored: str, api_type: str) -> sge.Expr:
+    truncated = _TRUNCATED[api_type](this=column(stored), unit=sge.Var(this="MONTH"))
+    return sge.PartitionedByProperty(this=truncated)
+
+
+def _option(name: str, value: sge.Expr) -> sge.Property:
+    return sge.Property(this=sge.Var(this=name), value=value)
 
 
 def add_column(reference: TableReference, stored: str, type: str) -> sge.Alter:
@@ -103,7 +187,7 @@ class Staged:
     :param values: stored names of the columns that some rows set, without `_id`
     :param partial: those of `values` that not all rows set
     :param types: stored names of all columns of the table to their types
-    :param texts: stored names of columns that are staged as text and are none
+    :param texts: stored names of columns that are staged as text and are none, to their API types
     """
 
     def __init__(
@@ -114,7 +198,7 @@ class Staged:
         values: Sequence[str],
         partial: frozenset[str],
         types: Mapping[str, str],
-        texts: frozenset[str],
+        texts: Mapping[str, str],
     ) -> None:
         self._reference = reference
         self._target = target
@@ -283,7 +367,7 @@ class Staged:
         value = column(stored, STAGED)
         if stored not in self._texts:
             return value
-        return sge.Cast(this=value, to=data_type(self._types[stored]))
+        return from_staged(value, self._texts[stored], self._types[stored])
 
     def _same_key(self) -> sge.Expr:
         return sge.and_(

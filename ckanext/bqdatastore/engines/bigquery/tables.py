@@ -24,7 +24,7 @@ from ...model.errors import InvalidRequest
 from ...model.table import ID, Table
 from .jobs import NO_RETRY, Jobs
 from .names import STAGING_PREFIX, table_id, table_name
-from .statements import UNFINISHED
+from .statements import UNFINISHED, Layout
 from .types import is_clusterable, stored_type
 
 _KIND = "bqdatastore"
@@ -49,6 +49,7 @@ class Entry:
     :param next_id: the first `_id` that was never given out
     :param physical: names of all columns, also of those that no field has
     :param version: another after every change, to the rows as well
+    :param layout: how its rows are kept together
     """
 
     table: Table
@@ -58,6 +59,7 @@ class Entry:
     physical: tuple[str, ...]
     byte_count: int
     version: str
+    layout: Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,14 +186,19 @@ class Tables:
         """Write what we keep with a table; from here on it is there for all to see."""
         changed = bigquery.Table(self.reference(table.name))
         changed.description = to_description(table, columns, types)
-        changed.labels = _labels(next_id)
-        key = [columns[name] for name in table.primary_key if is_clusterable(table.types[name])]
-        changed.clustering_fields = key[:_CLUSTERING_COLUMNS] or [ID]
+        changed.labels = labels(next_id)
+        changed.clustering_fields = list(clustering(table, columns))
         self._update(changed, ["description", "labels", "clustering_fields"])
+
+    def put_clustering(self, name: str, columns: Sequence[str]) -> None:
+        """Keep rows sorted by other columns; it costs nothing, and BigQuery takes its time."""
+        changed = bigquery.Table(self.reference(name))
+        changed.clustering_fields = list(columns)
+        self._update(changed, ["clustering_fields"])
 
     def put_next_id(self, name: str, next_id: int) -> None:
         changed = bigquery.Table(self.reference(name))
-        changed.labels = _labels(next_id)
+        changed.labels = labels(next_id)
         self._update(changed, ["labels"])
 
     def _update(self, changed: bigquery.Table, properties: Sequence[str]) -> None:
@@ -260,7 +267,14 @@ class Tables:
         )
 
 
-def _labels(next_id: int) -> dict[str, str]:
+def clustering(table: Table, columns: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns, by stored name, by which a table's rows are kept sorted."""
+    key = [columns[name] for name in table.primary_key if is_clusterable(table.types[name])]
+    return tuple(key[:_CLUSTERING_COLUMNS]) or (ID,)
+
+
+def labels(next_id: int) -> dict[str, str]:
+    """What tells a table of ours from others."""
     return {_KIND: _TABLE, _NEXT_ID: str(next_id)}
 
 
@@ -280,6 +294,10 @@ def _found(name: str, found: bigquery.Table) -> Found | None:
             tuple(field.name for field in found.schema),
             int(found.num_bytes or 0),
             _version(found),
+            Layout(
+                found.time_partitioning.field if found.time_partitioning else None,
+                tuple(found.clustering_fields or ()),
+            ),
         )
     )
 

@@ -100,19 +100,24 @@ def _staged_type(api_type: str) -> str:
     return "STRING" if api_type == "numeric" else _STORED[api_type]
 
 
+def is_staged_as_text(api_type: str) -> bool:
+    """Whether values are staged as text, and kept as something else."""
+    return api_type in ("numeric", "_numeric")
+
+
 def staged_array(values: pa.ChunkedArray, api_type: str) -> pa.ChunkedArray:
     """Values as `staged_field` takes them."""
     if api_type.startswith("_"):
         return pa.chunked_array(
             [_staged_list(chunk, api_type[1:]) for chunk in values.chunks],
-            type=_staged_arrow(api_type),
+            type=staged_arrow(api_type),
         )
     if api_type == "float4":
         # The double with the shortest digits that mean this float, not the one nearest to it.
         return values.cast(pa.string()).cast(pa.float64())
     if pa.types.is_decimal(values.type):
         return pa.chunked_array([_plain_texts(chunk) for chunk in values.chunks], pa.string())
-    return values.cast(_staged_arrow(api_type))
+    return values.cast(staged_arrow(api_type))
 
 
 def _plain_texts(numbers: pa.Array) -> pa.Array:
@@ -132,9 +137,10 @@ def _staged_list(values: pa.ListArray, api_type: str) -> pa.StructArray:
     return pa.StructArray.from_arrays([lists], names=[LIST], mask=pc.is_null(values))
 
 
-def _staged_arrow(api_type: str) -> pa.DataType:
+def staged_arrow(api_type: str) -> pa.DataType:
+    """The type of what `staged_array` makes."""
     if api_type.startswith("_"):
-        element = pa.struct([(ELEMENT, _staged_arrow(api_type[1:]))])
+        element = pa.struct([(ELEMENT, staged_arrow(api_type[1:]))])
         return pa.struct([(LIST, pa.list_(element))])
     return _ARROW[_staged_type(api_type)]
 

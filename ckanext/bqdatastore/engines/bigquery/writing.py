@@ -26,6 +26,7 @@ from .statements import POSITION, Staged, presence
 from .tables import Tables
 from .types import (
     NUMERIC_DIGITS,
+    is_staged_as_text,
     numeric_digits,
     numeric_type,
     staged_array,
@@ -163,7 +164,11 @@ class TableWriter:
         reference = self.tables.create_staging(uuid.uuid4().hex, fields)
         staging.append(reference)
         self.jobs.load(data, reference, resource=self.table.name)
-        numeric = frozenset(self.columns[name] for name in names if api_types[name] == "numeric")
+        texts = {
+            self.columns[name]: api_types[name]
+            for name in names
+            if is_staged_as_text(api_types[name])
+        }
         return Staged(
             reference,
             self._target,
@@ -175,7 +180,7 @@ class TableWriter:
                 **{self.columns[f.id]: stored_type(f.type) for f in self.table.fields},
                 **types,
             },
-            numeric,
+            texts,
         )
 
     def _staged_rows(

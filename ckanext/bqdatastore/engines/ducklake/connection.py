@@ -17,12 +17,12 @@ from pathlib import Path
 import duckdb
 import sqlglot.expressions as sge
 
+from ...files.scratch import ScratchFolder, sweep
 from ...model.errors import DatastoreFault, EngineUnavailable, Misconfigured
 from ..base import EngineSettings
 from .catalog_database import CatalogDatabase
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .pool import Lease, Pool
-from .scratch import ScratchFolder, sweep
 from .url import DuckLakeURL, conninfo, parse
 
 LAKE = "lake"

@@ -11,6 +11,13 @@ import duckdb
 import pyarrow as pa
 import sqlglot.expressions as sge
 
+from ...files.reading import (
+    file_relation,
+    inspect_file,
+    numeric_digits,
+    numeric_types,
+    run_with_progress,
+)
 from ...model.errors import (
     DatastoreFault,
     EngineUnavailable,
@@ -19,16 +26,16 @@ from ...model.errors import (
     QueryFailed,
     TableNotFound,
 )
+from ...model.files import FileSource, Progress
 from ...model.query import Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteMode, WriteResult
-from ..base import Abandoned, Capability, Check, Engine, EngineSettings, FileSource, Progress
+from ..base import Abandoned, Capability, Check, Engine, EngineSettings
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .checks import checks_of, require_folder
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import METADATA, Connections, literal, tune
 from .dialect import DuckLakeDialect
-from .files import file_relation, inspect_file, numeric_types, run_with_progress
 from .limits import Limits
 from .location import located, located_condition
 from .pool import Lease
@@ -315,13 +322,13 @@ class DuckLakeEngine(Engine):
                 self._refuse_taken(table, ())
             else:
                 _run(cursor, sge.Drop(this=lake_table(table.name), kind="TABLE"))
-            numeric = numeric_types(cursor, source, table)
-            _run(cursor, create_statement(table, columns, numeric))
+            digits = numeric_digits(cursor, source, table)
+            _run(cursor, create_statement(table, columns, numeric_types(digits)))
             _run(cursor, comment_statement("TABLE", table.name, to_comment(table, columns)))
             for statement in alias_statements(before.aliases if before else (), table):
                 _run(cursor, statement)
             insert = sge.Insert(
-                this=lake_table(table.name), expression=file_relation(source, table, numeric)
+                this=lake_table(table.name), expression=file_relation(source, table, digits)
             )
             count = run_with_progress(cursor, insert, source, progress)
             TableWriter(cursor, table, columns, 0, {}).check_whole_table()

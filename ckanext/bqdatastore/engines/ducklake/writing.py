@@ -11,20 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot.expressions as sge
 
+from ...files.duckdb_types import ELEMENT_DIGITS, NUMERIC_DIGITS, numeric_type
 from ...model.errors import DuplicateKey, InvalidRecord, KeyNotFound, UniqueViolation
 from ...model.query import ParameterNames, column
 from ...model.table import ID, Table
 from ...model.types import EXACT
 from ...model.write import Rows, Write, WriteMode, WriteResult
 from .connection import LAKE, SCHEMA
-from .types import (
-    ELEMENT_DIGITS,
-    NUMERIC_DIGITS,
-    NUMERIC_START,
-    decimal_digits,
-    numeric_type,
-    stored_type,
-)
+from .types import NUMERIC_START, decimal_digits, stored_type
 
 _STAGED = "staged"
 _POSITION = "__position"

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import sqlglot.expressions as sge
 
-from ckanext.bqdatastore.engines.base import Engine, EngineSettings, FileSource
+from ckanext.bqdatastore.engines.base import Engine, EngineSettings
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
 from ckanext.bqdatastore.engines.ducklake.location import located
 from ckanext.bqdatastore.engines.ducklake.plain_files import MOST_FILES, PlainFiles
+from ckanext.bqdatastore.model.files import FileSource
 from ckanext.bqdatastore.model.query import ParameterNames, Query, column, table
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.write import Deletion, TableChange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,22 @@ BAD = {
 }
 
 
+@pytest.fixture(params=["ducklake", "bigquery"])
+def chosen_engine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ckan_config: Any
+) -> str:
+    """The engine that the site's settings name."""
+    if request.param == "bigquery":
+        for side in ("write", "read"):
+            url = os.environ.get(f"DEVSTACK_BIGQUERY_{side.upper()}_URL")
+            if not url:
+                pytest.skip("needs the emulator: run `python -m devstack run --bigquery`")
+            monkeypatch.setitem(ckan_config, f"ckan.datastore.{side}_url", url)
+    return str(request.param)
+
+
 @pytest.fixture
-def resource(with_plugins: None, clean_tables: None) -> Any:
+def resource(chosen_engine: str, with_plugins: None, clean_tables: None) -> Any:
     return factories.Resource()
 
 

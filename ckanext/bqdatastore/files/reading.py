@@ -9,17 +9,19 @@ import io
 import re
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import sqlglot.expressions as sge
 
-from ...model.errors import InvalidRequest
-from ...model.query import column
-from ...model.table import ID, Table
-from ..base import FileSource, Progress
-from .types import NUMERIC_DIGITS, api_type, numeric_type, stored_type
+from ..model.errors import InvalidRequest
+from ..model.files import FileSource, Progress
+from ..model.query import column
+from ..model.table import ID, Table
+from .duckdb_types import NUMERIC_DIGITS, api_type, duckdb_type, numeric_type
 
 _PROGRESS_SECONDS = 0.2
 _START_BYTES = 65_536
@@ -33,6 +35,9 @@ _FLOAT8_DIGITS = 15
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
+_VALUE = re.compile(
+    r"""Error when converting column ("[^\n]*")\. (Could not convert string "[^\n]*")"""
+)
 _COLUMNS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 
@@ -57,20 +62,20 @@ def inspect_file(
     return [(name, exact.get(name, type)) for name, type in columns]
 
 
-def numeric_types(
+def numeric_digits(
     cursor: duckdb.DuckDBPyConnection, source: FileSource, table: Table
-) -> dict[str, sge.DataType]:
-    """For each numeric field, the column type that holds every value of the file.
+) -> dict[str, tuple[int, int]]:
+    """For each numeric field, how many digits its values have before and after the point.
 
-    :raises InvalidRequest: there is none
+    :raises InvalidRequest: no column holds them
     """
-    names = dict(zip(source.columns, table.fields, strict=True)) if source.columns else {}
+    names = dict(zip(source.columns, table.fields, strict=True))
     numeric = [name for name, field in names.items() if field.type == "numeric"]
     try:
         found = _digits(cursor, source, numeric)
     except duckdb.Error as error:
         raise _broken(cursor, source, error) from None
-    types = {}
+    needed = {}
     for name, digits in found:
         if _exact_type(digits) == "text":
             raise InvalidRequest(
@@ -78,23 +83,28 @@ def numeric_types(
                 f'{source.path.name}: "{name}" cannot be numeric: it has other values, or more '
                 f"than {NUMERIC_DIGITS} digits.",
             )
-        whole, scale = max(digits.whole, 1), digits.scale
-        types[names[name].id] = numeric_type(whole + scale, scale)
-    return types
+        needed[names[name].id] = max(digits.whole, 1), digits.scale
+    return needed
+
+
+def numeric_types(digits: Mapping[str, tuple[int, int]]) -> dict[str, sge.DataType]:
+    """DuckDB's types for fields with so many digits before and after the point."""
+    return {id: numeric_type(whole + scale, scale) for id, (whole, scale) in digits.items()}
 
 
 def file_relation(
-    source: FileSource, table: Table, numeric: Mapping[str, sge.DataType]
+    source: FileSource, table: Table, digits: Mapping[str, tuple[int, int]]
 ) -> sge.Select:
     """The file's rows, numbered from 1, with the columns of the table in order.
 
-    :param numeric: column types of the numeric fields, see `numeric_types`
+    :param digits: those of the numeric fields, see `numeric_digits`
     """
+    numeric = numeric_types(digits)
     positions = [f"c{number}" for number in range(len(table.fields))]
     values: list[sge.Expr] = [
         sge.alias_(sge.Window(this=sge.RowNumber()), ID),
         *(
-            sge.Cast(this=sge.column(position), to=numeric.get(field.id) or stored_type(field.type))
+            sge.Cast(this=sge.column(position), to=numeric.get(field.id) or duckdb_type(field.type))
             for position, field in zip(positions, table.fields, strict=True)
         ),
     ]
@@ -183,28 +193,56 @@ def run_with_progress(
 
     :raises InvalidRequest: the file breaks its format; says in which row
     """
+    try:
+        with _watched(cursor, progress):
+            count = int(cursor.execute(statement.sql(dialect="duckdb")).fetchall()[0][0])
+    except duckdb.Error as error:
+        raise _broken(cursor, source, error) from None
+    if progress is not None:
+        progress(100.0)
+    return count
+
+
+def read_with_progress(
+    cursor: duckdb.DuckDBPyConnection,
+    rows: sge.Select,
+    source: FileSource,
+    batch_rows: int,
+    progress: Progress | None,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a file's rows, each read when it is asked for; tells how far it has come.
+
+    :raises InvalidRequest: the file breaks its format; says in which row
+    """
+    try:
+        with _watched(cursor, progress):
+            yield from cursor.execute(rows.sql(dialect="duckdb")).to_arrow_reader(batch_rows)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # Arrow hands on what DuckDB raised while streaming, as text.
+        raise _broken(cursor, source, error) from None
+
+
+@contextmanager
+def _watched(cursor: duckdb.DuckDBPyConnection, progress: Progress | None) -> Iterator[None]:
+    """Tell how far the statement has come that runs within."""
+    if progress is None:
+        yield
+        return
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_PROGRESS_SECONDS):
             percent = cursor.query_progress()
-            if percent >= 0 and progress is not None:
+            if percent >= 0:
                 progress(percent)
 
     watcher = threading.Thread(target=watch, daemon=True)
-    if progress is not None:
-        watcher.start()
+    watcher.start()
     try:
-        count = int(cursor.execute(statement.sql(dialect="duckdb")).fetchall()[0][0])
-    except duckdb.Error as error:
-        raise _broken(cursor, source, error) from None
+        yield
     finally:
         done.set()
-        if progress is not None:
-            watcher.join()
-    if progress is not None:
-        progress(100.0)
-    return count
+        watcher.join()
 
 
 def _reader(source: FileSource) -> sge.Table:
@@ -253,7 +291,7 @@ def _reader(source: FileSource) -> sge.Table:
 
 def _read_as(type: str) -> str:
     # Numbers are read as text, so that they can be made exact.
-    return "VARCHAR" if type == "numeric" else stored_type(type).sql(dialect="duckdb")
+    return "VARCHAR" if type == "numeric" else duckdb_type(type).sql(dialect="duckdb")
 
 
 def _texts(values: Sequence[str]) -> sge.Array:
@@ -317,7 +355,7 @@ def _refuse_unlikely(source: FileSource) -> None:
 
 
 def _broken(
-    cursor: duckdb.DuckDBPyConnection, source: FileSource, error: duckdb.Error
+    cursor: duckdb.DuckDBPyConnection, source: FileSource, error: Exception
 ) -> InvalidRequest:
     """DuckDB's long explanation of a bad file as one sentence with its line number."""
     text = str(error)
@@ -327,10 +365,13 @@ def _broken(
     line = _LINE.search(text)
     where = f", line {line[1]}" if line else ""
     columns = _COLUMNS.search(text)
+    value = _VALUE.search(text)
     if "unicode" in text.lower():
         reason = "it is not UTF-8; convert it first"
     elif columns:
         reason = f"{columns[2]} values where the heading has {columns[1]}"
+    elif value:
+        reason = f"{value[1]}: {value[2]}"
     else:
         lines = [each.strip() for each in text.split("\n") if each.strip()]
         told = lines[2:3] if line else lines[:1]

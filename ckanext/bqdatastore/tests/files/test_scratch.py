@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ckanext.bqdatastore.engines.ducklake.scratch import ScratchFolder, sweep
+from ckanext.bqdatastore.files.scratch import ScratchFolder, sweep
 
 _HOLDER = """
 import sys
-from ckanext.bqdatastore.engines.ducklake.scratch import ScratchFolder
+from ckanext.bqdatastore.files.scratch import ScratchFolder
 folder = ScratchFolder()
 print(folder.path, flush=True)
 sys.stdin.read()

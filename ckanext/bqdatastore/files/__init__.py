@@ -1,0 +1,1 @@
+"""Files of records, read by DuckDB as a library, whatever engine the rows are for."""

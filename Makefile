@@ -90,6 +90,7 @@ bigquery-live: venv  ## Run the engine's tests on Google's BigQuery (PROJECT=you
 	@BIGQUERY_LIVE_PROJECT=$(PROJECT) BIGQUERY_LIVE_LOCATION=$(or $(LOCATION),US) \
 		$(BIN)/python -m devstack run -- $(BIN)/python -m pytest --ckan-ini=test.ini -k bigquery \
 		ckanext/bqdatastore/tests/engines/test_contract.py \
+		ckanext/bqdatastore/tests/engines/test_files.py \
 		ckanext/bqdatastore/tests/engines/test_versions.py \
 		ckanext/bqdatastore/tests/engines/test_bigquery_fulltext.py \
 		ckanext/bqdatastore/tests/engines/test_bigquery_translate.py

@@ -1,7 +1,8 @@
 """Stands between the client and the BigQuery emulator, and spoils what passes.
 
-It also keeps what the emulator does not: that a job's id is used once. Who starts a job again under
-its id is told that it is there already, as BigQuery does.
+It also keeps what the emulator does not: that a job's id is used once, and the labels that a
+statement gives to a table. Who starts a job again under its id is told that it is there already, as
+BigQuery does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
+import sqlglot
+import sqlglot.expressions as sge
 
 KINDS = ("429", "500", "503", "dropped", "garbage", "slow")
 """Errors before anything is done; answers lost or spoiled after it was; a late one."""
@@ -29,6 +32,7 @@ class FaultProxy:
     """A context manager: an address that leads to the emulator.
 
     :param choose: called for each request; one of `KINDS`, or None to let it pass
+    :ivar sent: how many pieces of uploads have passed
     :param dry_run_bytes: what dry runs are told that their query reads; the emulator says nothing
     """
 
@@ -44,6 +48,7 @@ class FaultProxy:
         self.started: list[str] = []
         self.labels: list[dict[str, str]] = []
         self.statements: list[str] = []
+        self.sent = 0
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -111,7 +116,10 @@ class FaultProxy:
             headers={k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP},
             timeout=60,
         )
-        headers = {}
+        if request.command == "PUT" and "/upload/" in path:
+            self.sent += 1
+        # How much of an upload has come.
+        headers = {name: answer.headers[name] for name in ("Range",) if name in answer.headers}
         if "Location" in answer.headers:
             # The rest of the upload comes this way too.
             place = answer.headers["Location"]
@@ -123,11 +131,30 @@ class FaultProxy:
             mine = self._uploads[_upload_id(path)]
             self._jobs[mine] = answer.json()["jobReference"]["jobId"]
             self.started.append("load")
+        if answer.status_code == 200 and job_id is not None and "/upload/" not in path:
+            self._label(json.loads(body)["configuration"]["query"]["query"])
         if _is_dry_run(request.command, path, body) and answer.status_code == 200:
             content = answer.json()
             content["statistics"]["query"]["totalBytesProcessed"] = str(self._dry_run_bytes)
             return answer.status_code, headers, json.dumps(content).encode()
         return answer.status_code, headers, answer.content
+
+    def _label(self, statement: str) -> None:
+        """Give a table that a statement has put in place the labels that it says."""
+        if not statement.startswith("CREATE OR REPLACE TABLE"):
+            return
+        tree = sqlglot.parse_one(statement, read="bigquery")
+        assert isinstance(tree, sge.Create)
+        table = tree.this.this
+        (option,) = (each for each in tree.args["properties"].expressions if each.name == "labels")
+        labels = {
+            pair.expressions[0].name: pair.expressions[1].name
+            for pair in option.args["value"].expressions
+        }
+        path = f"projects/{table.catalog}/datasets/{table.db}/tables/{table.name}"
+        requests.patch(
+            f"{self._target}/bigquery/v2/{path}", json={"labels": labels}, timeout=60
+        ).raise_for_status()
 
 
 _HOP_BY_HOP = frozenset(["host", "connection", "content-length", "accept-encoding"])

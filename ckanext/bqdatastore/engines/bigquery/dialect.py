@@ -13,10 +13,13 @@ from .forms import (
     call,
     field,
     float_text,
+    is_no_number,
     joined,
     microseconds,
     moment,
+    named_float,
     number,
+    number_text,
     numeric_text,
     text,
     time_text,
@@ -97,10 +100,8 @@ class BigQueryDialect(BigQueryFullText):
             return value
         if type in _FLOATS:
             # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes.
-            plain = self._plain(value, type)
-            special = sge.or_(call("IS_NAN", value.copy()), call("IS_INF", value.copy()))
-            quoted = call("CONCAT", text('"'), plain.copy(), text('"'))
-            return sge.If(this=special, true=quoted, false=plain)
+            quoted = call("CONCAT", text('"'), named_float(value), text('"'))
+            return sge.If(this=is_no_number(value), true=quoted, false=number_text(value, type))
         if type in _INTEGERS or type in ("numeric", "bool"):
             return self._plain(value, type)
         if type in ("date", "time", "timestamp", "timestamptz", "uuid"):
@@ -133,7 +134,7 @@ class BigQueryDialect(BigQueryFullText):
     def _plain(self, value: sge.Expr, type: str) -> sge.Expr:
         """A value as its text; null for a null."""
         if type in _FLOATS:
-            return float_text(value)
+            return float_text(value, type)
         if type == "numeric":
             return numeric_text(value)
         if type == "timestamp":

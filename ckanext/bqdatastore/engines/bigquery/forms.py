@@ -6,8 +6,8 @@ import sqlglot.expressions as sge
 
 from .types import ELEMENT, LIST, data_type
 
-# PostgreSQL writes a float8 with an exponent from here on.
-_PLAIN_FLOAT_LIMIT = 1e15
+# PostgreSQL writes floats with an exponent from here on.
+_PLAIN_FLOAT_LIMIT, _PLAIN_FLOAT4_LIMIT = 1e15, 1e6
 
 
 def moment(value: sge.Expr, type: str) -> sge.Expr:
@@ -46,27 +46,60 @@ def numeric_text(value: sge.Expr) -> sge.Expr:
     )
 
 
-def float_text(value: sge.Expr) -> sge.Expr:
+def float_text(value: sge.Expr, type: str = "float8") -> sge.Expr:
     """A float's shortest text, as PostgreSQL writes it."""
+    return sge.Case(
+        ifs=[sge.If(this=is_no_number(value), true=named_float(value))],
+        default=number_text(value, type),
+    )
+
+
+def is_no_number(value: sge.Expr) -> sge.Expr:
+    """Whether a float is one of those that have names."""
+    return sge.or_(call("IS_NAN", value.copy()), call("IS_INF", value.copy()))
+
+
+def named_float(value: sge.Expr) -> sge.Expr:
+    positive = sge.GT(this=value.copy(), expression=number(0))
+    infinite = sge.If(this=positive, true=text("Infinity"), false=text("-Infinity"))
+    return sge.If(this=call("IS_NAN", value.copy()), true=text("NaN"), false=infinite)
+
+
+def number_text(value: sge.Expr, type: str = "float8") -> sge.Expr:
+    """A finite float with the fewest digits that mean it."""
+    size = call("ABS", value.copy())
+    if type == "float4":
+        # Kept as the double with its digits, of which there are nine at most.
+        digits = call("REGEXP_REPLACE", _format("%.8e", value), pattern(r"\.?0+e"), text("e"))
+        large = sge.GTE(this=size, expression=sge.convert(_PLAIN_FLOAT4_LIMIT))
+        return sge.If(this=large, true=digits, false=_format("%.9g", value))
     whole = sge.and_(
         sge.EQ(this=call("TRUNC", value.copy()), expression=value.copy()),
-        sge.LT(this=call("ABS", value.copy()), expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+        sge.LT(this=size, expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+    )
+    large = sge.GTE(this=size.copy(), expression=sge.convert(_PLAIN_FLOAT_LIMIT))
+    exponential = sge.If(
+        this=_means("%.16g", value), true=_format("%.15e", value), false=_format("%.16e", value)
     )
     return sge.Case(
         ifs=[
-            sge.If(this=call("IS_NAN", value.copy()), true=text("NaN")),
-            sge.If(
-                this=call("IS_INF", value.copy()),
-                true=sge.If(
-                    this=sge.GT(this=value.copy(), expression=number(0)),
-                    true=text("Infinity"),
-                    false=text("-Infinity"),
-                ),
-            ),
             sge.If(this=whole, true=as_text(sge.Cast(this=value.copy(), to=data_type("INT64")))),
+            sge.If(this=_means("%.15g", value), true=_format("%.15g", value)),
+            sge.If(this=large, true=exponential),
+            sge.If(this=_means("%.16g", value), true=_format("%.16g", value)),
         ],
-        default=as_text(value.copy()),
+        default=_format("%.17g", value),
     )
+
+
+def _format(format: str, value: sge.Expr) -> sge.Expr:
+    return call("FORMAT", text(format), value.copy())
+
+
+def _means(format: str, value: sge.Expr) -> sge.Expr:
+    """Whether a float written so is read as the same one again."""
+    read = sge.TryCast(this=_format(format, value), to=data_type("FLOAT64"))
+    return sge.EQ(this=read, expression=value.copy())
 
 
 def joined(element: sge.Expr, separator: str, array: sge.Expr, variable: str) -> sge.Expr:

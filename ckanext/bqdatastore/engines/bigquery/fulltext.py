@@ -52,7 +52,7 @@ class BigQueryFullText:
             # A composite of two: the value, and a text that is always empty.
             return _concat('{"json":', value, ',"extra":""}') if in_row else value
         if type in ("float4", "float8"):
-            return call("LOWER", float_text(value))
+            return call("LOWER", float_text(value, type))
         if type == "numeric":
             return numeric_text(value)
         if type in ("timestamp", "timestamptz"):

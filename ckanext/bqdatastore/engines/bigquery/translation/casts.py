@@ -256,7 +256,7 @@ def as_text(value: Expression, source: str) -> Expression:
     if source == "numeric":
         return _numeric_text(value)
     if source == "float8":
-        return once(value, _float_text)
+        return once(value, float_text)
     if source == "timestamp":
         return once(value, lambda one: fn("REPLACE", moment(one, "timestamp"), "T", " "))
     if source == "timestamptz":
@@ -269,29 +269,6 @@ def as_text(value: Expression, source: str) -> Expression:
     if source == "interval":
         return interval_text(value)
     raise unsupported(f"the text of {'an array' if source[0] == '_' else source}")
-
-
-def _float_text(value: Expression) -> Expression:
-    """The fewest digits that mean this float: BigQuery tries 15 and then 17.
-
-    PostgreSQL has an exponent from 1e15 on, BigQuery from as many digits as it shows.
-    """
-    sixteen = fn("FORMAT", "%.16g", value)
-    is_more = op(sge.NEQ, _read(fn("FORMAT", "%.15g", value)), value)
-    is_sixteen = op(sge.EQ, _read(sixteen), value)
-    is_large = op(sge.GTE, fn("ABS", value), cast(_text("1e15"), "float8"))
-    exponential = when(
-        (is_sixteen, fn("FORMAT", "%.15e", value)), otherwise=fn("FORMAT", "%.16e", value)
-    )
-    return when(
-        (op(sge.And, is_more, is_large), exponential),
-        (op(sge.And, is_more, is_sixteen), sixteen),
-        otherwise=float_text(value),
-    )
-
-
-def _read(text: Expression) -> Expression:
-    return sge.TryCast(this=text, to=stored("float8"))
 
 
 def _text(value: str) -> Expression:

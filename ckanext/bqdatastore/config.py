@@ -67,6 +67,11 @@ def sql_queries_per_user() -> int:
     return int(value)
 
 
+def sql_max_answer_mb() -> float:
+    """Megabytes that the answer to one SQL query may have."""
+    return _positive("sql.max_answer_mb")
+
+
 def memory_limit() -> str:
     """Memory that an engine may use for one call."""
     value = str(_get("memory_limit"))
@@ -253,6 +258,7 @@ def check() -> None:
     engine_settings()
     lock_timeout()
     sql_queries_per_user()
+    sql_max_answer_mb()
     trigger_url()
     redis_url()
     authorization_cache_ttl()

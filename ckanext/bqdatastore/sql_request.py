@@ -5,8 +5,10 @@ CKAN's dicts in, the guard's tree to the engine, Python values or their JSON tex
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -18,14 +20,17 @@ from ckan.lib.lazyjson import LazyJSONObject
 from . import config, results
 from .callers import name_of_caller, whether_gone
 from .engines.base import Engine
-from .model.errors import InvalidRequest, NotPermitted, Unsupported
+from .model.errors import AnswerTooLarge, DatastoreFault, InvalidRequest, NotPermitted, Unsupported
 from .model.query import Query
 from .model.table import Table
+from .model.tree_size import one_statement
 from .query import guard
 from .query.fulltext import vectors
 from .records import formats
 from .search_request import seconds_allowed
 from .site import place_for_query
+
+log = logging.getLogger(__name__)
 
 
 def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
@@ -36,7 +41,8 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     sql = data_dict.get("sql")
     if not isinstance(sql, str):
         raise InvalidRequest("sql", "Must be a text" if sql else "Missing value")
-    parsed = guard.parse(sql)
+    with _refused_at_worst(sql):
+        parsed = guard.parse(sql)
     tables: dict[str, Table] = {}
     real_names = []
     for name in parsed.tables:
@@ -52,28 +58,62 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         raise NotPermitted("Not authorized to read resource.") from None
     limit = config.rows_max()
     described = {known.name: known for known in tables.values()}
-    bound = guard.bind(
-        parsed,
-        tables,
-        engine.allowed_functions,
-        limit + 1,
-        lambda name: _most_rows(engine, described[name]),
-    )
-    query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
+    with _refused_at_worst(sql), one_statement():
+        bound = guard.bind(
+            parsed,
+            tables,
+            engine.allowed_functions,
+            limit + 1,
+            lambda name: _most_rows(engine, described[name]),
+        )
+        query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
     fields = [(field.id, field.form) for field in bound.fields]
 
     def make() -> _Answer:
         with place_for_query(name_of_caller(context)):
-            rows = engine.query(query, seconds_allowed(context), whether_gone()).read_all()
+            rows = _rows(engine, query, seconds_allowed(context))
         shown = _with_vectors(engine, rows.slice(0, limit), fields)
-        return _Answer(formats.python_records(shown, fields), rows.num_rows > limit)
+        with _refused_at_worst(sql):
+            return _Answer(formats.python_records(shown, fields), rows.num_rows > limit)
 
     form = _form(fields, lazy="api_version" in context)
-    found = results.body(engine, query, real_names, form, make)
+    try:
+        found = results.body(engine, query, real_names, form, make)
+    except RecursionError:
+        # Nested deeper than the engine's statement can be written out.
+        raise InvalidRequest(guard.MESSAGE, "Query is too deeply nested") from None
     if found.truncated:
         data_dict["records_truncated"] = True
     data_dict["records"] = found.records
     data_dict["fields"] = [{"id": field.id, "type": field.type} for field in bound.fields]
+
+
+@contextmanager
+def _refused_at_worst(sql: str) -> Iterator[None]:
+    """The last line of defence: what breaks on a query refuses it, and is logged."""
+    try:
+        yield
+    except DatastoreFault:
+        raise
+    except Exception:
+        # Whatever it is: the query is at fault, or we are, but not the site that the caller asks.
+        log.exception("datastore_search_sql broke down on: %.2000s", sql)
+        raise InvalidRequest(guard.MESSAGE, "The query could not be understood") from None
+
+
+def _rows(engine: Engine, query: Query, seconds: float | None) -> pa.Table:
+    """
+    :raises InvalidRequest: they are more than fit
+    """
+    megabytes = config.sql_max_answer_mb()
+    try:
+        return engine.query(query, seconds, whether_gone()).read_all(megabytes * 1024 * 1024)
+    except AnswerTooLarge:
+        raise InvalidRequest(
+            "query",
+            f"The answer is larger than {megabytes:g} MB ({config.PREFIX}sql.max_answer_mb); "
+            "ask for fewer rows or columns, or for shorter texts",
+        ) from None
 
 
 class _Answer(msgspec.Struct):

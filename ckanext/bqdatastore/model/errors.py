@@ -102,6 +102,14 @@ class QueryCancelled(DatastoreFault):
     """A statement was stopped because nobody waits for its answer."""
 
 
+class AnswerTooLarge(DatastoreFault):
+    """An answer has more bytes than were asked for at most."""
+
+    def __init__(self, most_bytes: float) -> None:
+        self.most_bytes = most_bytes
+        super().__init__(f"The answer is larger than {most_bytes:,.0f} bytes.")
+
+
 class TooManyQueries(DatastoreFault):
     """Somebody has as many queries running as they may; the text is for them."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import sqlglot.expressions as sge
+
+from .errors import AnswerTooLarge
 
 RESOURCES = "resources"
 """The schema that stands for the DataStore in a neutral tree; an engine puts its own path there."""
@@ -58,8 +61,23 @@ class RecordStream:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self._batches
 
-    def read_all(self) -> pa.Table:
-        return pa.Table.from_batches(list(self._batches), self.schema)
+    def read_all(self, most_bytes: float = math.inf) -> pa.Table:
+        """
+        :raises AnswerTooLarge: it has more bytes; the rest is not fetched
+        """
+        batches, size = [], 0
+        for batch in self._batches:
+            size += batch.nbytes
+            if size > most_bytes:
+                self.close()
+                raise AnswerTooLarge(most_bytes)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, self.schema)
+
+    def close(self) -> None:
+        """Fetch no more, and let go of what the batches come from."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
 
 
 class ParameterNames:

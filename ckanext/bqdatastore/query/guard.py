@@ -18,8 +18,10 @@ from pglast.parser import ParseError, parse_sql, scan
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.model.query import RESOURCES, Query
 from ckanext.bqdatastore.model.table import Table
+from ckanext.bqdatastore.model.tree_size import one_statement
 
 from .postgresql import binding, documents, sizes, statements, types
+from .postgresql.expressions import IN_SQL
 from .postgresql.row_order import in_row_order
 from .postgresql.scopes import Relation
 
@@ -35,9 +37,6 @@ not end."""
 
 KEPT_JSONB = "jsonb kept"
 """The form of `jsonb` that needs no more than to be shown."""
-
-_IN_SQL = frozenset({"grouping", "array"})
-"""Calls that are SQL's own syntax, no function that anybody could forbid."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +98,8 @@ def parse(sql: str, limits: Limits = Limits()) -> ParsedSQL:
     :raises NotPermitted: it names a table or function that nobody may use
     """
     try:
-        tree = statements.query(statement(sql, limits))
+        with one_statement():
+            tree = statements.query(statement(sql, limits))
         return ParsedSQL(tree, tuple(sorted(_tables(tree))), tuple(sorted(_functions(tree))))
     except RecursionError:
         raise InvalidRequest(MESSAGE, "Query is too deeply nested") from None
@@ -122,10 +122,12 @@ def bind(
     :raises InvalidRequest: what PostgreSQL would refuse too: unknown columns, types that do not fit
     """
     for name in parsed.functions:
-        if name not in allowed_functions:
+        # A name in quotes on the list stands for itself, one without for its small letters.
+        if name.lower() not in allowed_functions and f'"{name}"' not in allowed_functions:
             raise NotPermitted(f"Not authorized to call function {name}")
     try:
-        tree, relation = binding.bound(parsed.tree.copy(), tables)
+        with one_statement():
+            tree, relation = binding.bound(parsed.tree.copy(), tables)
         fields = _outputs(tree, relation, tables.values())
         if sizes.made_for_one_row(tree) > sizes.LONGEST:
             raise InvalidRequest(MESSAGE, "Query makes texts or lists that are too long")
@@ -258,7 +260,7 @@ def _children(node: Any) -> Iterator[Any]:
 
 
 def _functions(tree: sge.Query) -> set[str]:
-    return {call.name for call in tree.find_all(sge.Anonymous)} - _IN_SQL
+    return {call.name for call in tree.find_all(sge.Anonymous)} - IN_SQL
 
 
 def _tables(tree: sge.Expr, ctes: frozenset[str] = frozenset()) -> set[str]:

@@ -61,7 +61,12 @@ def python_records(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> list[di
 def _python_values(values: pa.ChunkedArray, type: str) -> list[Any]:
     if type in ("float4", "_float4"):
         values = _by_own_digits(values)
-    listed = values.to_pylist()
+    try:
+        listed = values.to_pylist()
+    except (OverflowError, ValueError):
+        raise InvalidRequest(
+            "query", f"a {type} of the answer is outside of the years 1 to 9999: cast it to text"
+        ) from None
     convert = _converter(type)
     if convert is None and _has_special_floats(values):
         convert = _named_specials

@@ -103,6 +103,7 @@ def test_no_other_module_reads_a_setting() -> None:
         ("statement_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
         ("lock_timeout", ["", "soon", "0", "-1", "nan", "inf"]),
         ("sql_queries_per_user", ["", "many", "-1", "1.5", "nan", "inf"]),
+        ("sql.max_answer_mb", ["", "much", "0", "-1", "nan", "inf"]),
         ("authorization.cache_ttl", ["", "soon", "-1", "nan", "inf"]),
         ("cache.results_ttl", ["", "soon", "-1", "nan", "inf"]),
         ("cache.results_max_mb", ["", "much", "0", "-1", "1.5", "inf"]),

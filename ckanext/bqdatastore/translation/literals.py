@@ -9,7 +9,9 @@ import dataclasses
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from ..model import numbers
 from ..model.errors import InvalidRequest
+from ..model.tree_size import spend
 from .terms import Expression, constant, unsupported
 
 _MONTH, _DAY = 30, 86_400_000_000
@@ -37,8 +39,12 @@ _INTERVAL_PART = re.compile(
     r"\s*(?:(?P<clock>[+-]?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?)"
     r"|(?P<years>[+-]?\d+)-(?P<months>\d{1,2})(?=\s|$)"
     r"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))\s*(?P<unit>[a-z]+)?"
-    r"|(?P<ago>ago))\s*"
+    r"|(?P<ago>ago))\s*",
+    re.ASCII,
 )
+_LONGEST_INTERVAL = 255
+_INT4, _INT8 = 2**31 - 1, 2**63 - 1
+"""What PostgreSQL reads of an interval, and the most that its parts can be."""
 
 
 def interval(text: str) -> tuple[int, int, int]:
@@ -47,6 +53,8 @@ def interval(text: str) -> tuple[int, int, int]:
     :raises InvalidRequest: it is none, or of a form that is not read here (ISO 8601)
     """
     invalid = InvalidRequest("query", f'invalid input syntax for type interval: "{text[:100]}"')
+    if len(text) > _LONGEST_INTERVAL:
+        raise invalid
     rest, places, ago = text.strip().lower().removeprefix("@"), [Decimal(0)] * 3, False
     if not rest:
         raise invalid
@@ -71,6 +79,8 @@ def interval(text: str) -> tuple[int, int, int]:
     months, days, micros = (
         sign * int(place.to_integral_value(ROUND_HALF_EVEN)) for place in places
     )
+    if max(abs(months), abs(days)) > _INT4 or abs(micros) > _INT8:
+        raise InvalidRequest("query", f'interval field value out of range: "{text}"')
     return months, days, micros
 
 
@@ -164,8 +174,9 @@ def date_format(text: str) -> list[tuple[str, str, bool]]:
     """The parts of a format of `to_char` or `to_date`.
 
     :returns: for each its kind (`part`, as written; or `plain` text), and whether FM is before it
-    :raises InvalidRequest: a part that is not known here
+    :raises InvalidRequest: a part that is not known here, or far too many of them
     """
+    spend(len(text))
     found, position, fill = [], 0, False
     while position < len(text):
         match = _FORMAT.match(text, position)
@@ -261,8 +272,11 @@ def integer(text: str) -> int:
     if found is None:
         raise ValueError(text)
     digits = found["digits"].replace("_", "")
-    plain = digits.isdigit()
-    return int(found["sign"] + digits, 10 if plain else 0)
+    if not digits.isdigit():
+        return int(found["sign"] + digits, 0)
+    if len(digits.lstrip("0")) > numbers.MOST_DIGITS:
+        digits = "9" * numbers.MOST_DIGITS  # beyond every type's range, as it is
+    return int(found["sign"] + digits)
 
 
 _FIELD_SPELLINGS: dict[str, str] = {
@@ -292,6 +306,9 @@ def field(tree: Expression, what: str) -> str:
     name = constant(tree, f"{what} with a field").strip().lower()
     return _FIELD_SPELLINGS.get(name, name)
 
+
+PLACE = re.compile(r"-?[0-9]{1,9}")
+"""A step of a JSON path that is a place in an array."""
 
 TRUE = ("true", "tru", "tr", "t", "yes", "ye", "y", "on", "1")
 FALSE = ("false", "fals", "fal", "fa", "f", "no", "n", "off", "of", "0")

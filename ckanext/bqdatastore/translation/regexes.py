@@ -13,6 +13,7 @@ import string
 from collections.abc import Sequence
 
 from ..model.errors import InvalidRequest
+from ..model.tree_size import spend
 from .terms import unsupported
 
 _WORD, _BLANK = r"\p{L}\p{N}_", r"\s\x{85}\x{A0}\p{Z}"
@@ -37,6 +38,9 @@ _MIXED = {
     "print": r"\p{L}\p{M}\p{N}\p{P}\p{S} ",
 }
 """The same of classes with characters of both."""
+
+_LETTERS_OF_NODE = 20
+"""Letters of an expression that are as much as a node of a tree, where it is said again."""
 
 _SHORT = {"d": "digit", "s": "space", "w": "word"}
 _CHARACTERS = {
@@ -89,13 +93,15 @@ def translated(pattern: str, wanted: bool = False, newline: bool = False) -> Reg
 
     :param wanted: whether its match is, and not only whether there is one
     :param newline: PostgreSQL's flag `n`: `.` and `[^...]` match no end of a line
-    :raises InvalidRequest: PostgreSQL refuses it
+    :raises InvalidRequest: PostgreSQL refuses it, or it would be too much to say all of it for each
+        part that it captures
     :raises Untranslatable: RE2 has nothing for it, or would match another part: PostgreSQL takes
         the longest of several alternatives, and whether it is greedy is decided by the first
         quantifier
     """
     reader = _Reader(pattern, newline)
     branches = reader.all()
+    spend(reader.groups * len(pattern) // _LETTERS_OF_NODE)
     if wanted:
         _check_match(branches)
     writer = _Writer(consuming=not wanted)

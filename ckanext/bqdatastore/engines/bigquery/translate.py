@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sqlglot.expressions as sge
 
-from ...model.errors import Unsupported
+from ...model.errors import InvalidRequest, Unsupported
 from ...model.query import WHOLE
+from ...model.tree_size import one_statement
 from ...translation import literals
+from ...translation.growth import grown, size
 from ...translation.terms import (
     FLOATS,
     INTEGERS,
@@ -33,7 +35,7 @@ from .translation import arrays, documents, moments, numbers, patterns, queries,
 from .translation.aggregates import AGGREGATES, Call, aggregate, ordered_set, sort_keys
 from .translation.casts import converted, numeric_literal
 from .translation.intervals import interval_text
-from .translation.terms import begin, cast, exact
+from .translation.terms import begin, cast, exact, once
 
 # How a row's document names the types of its fields.
 _DOCUMENT_TYPES = {"int2": "int8", "int4": "int8", "float4": "float8", "json": "nested"}
@@ -49,6 +51,9 @@ _SAME = (
     sge.BitwiseNot, sge.WindowSpec,
 )  # fmt: skip
 
+_LARGE = 40
+"""Nodes beyond which a value is not said again."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -60,10 +65,13 @@ def translate(tree: sge.Expr) -> sge.Expr:
     """
     begin()
     try:
-        result = _translated(tree.copy())
+        with one_statement():
+            result = _translated(tree.copy())
         _show_intervals(result)
     except Untranslatable as fault:
         raise Unsupported("bigquery", f"{fault.feature} in datastore_search_sql") from None
+    except RecursionError:
+        raise InvalidRequest("message", "Query is too deeply nested") from None
     # Parts of it stand in several places.
     result = result.copy()
     _name_outputs(result)
@@ -113,6 +121,7 @@ def _show_intervals(tree: sge.Expr) -> None:
 
 
 def _translated(tree: Expression) -> Expression:
+    before = None
     if isinstance(tree, (sge.Window, sge.Filter, sge.WithinGroup)) or _is_aggregate(tree):
         result = _call(tree)
     elif isinstance(tree, sge.Select):
@@ -122,10 +131,12 @@ def _translated(tree: Expression) -> Expression:
         if rule is None and not isinstance(tree, _SAME):
             raise unsupported(type(tree).__name__.upper())
         _translate_children(tree)
+        before = size(tree) - 1
         result = rule(tree) if rule else tree
         if result is not tree and isinstance(tree, WHOLE) and not isinstance(result, WHOLE):
             result = sge.Paren(this=result)
     result.type = tree.type
+    grown(result, before)
     return result
 
 
@@ -380,11 +391,19 @@ def _in(tree: sge.In) -> Expression:
 
 
 def _between(tree: sge.Between) -> Expression:
-    low = _compared(sge.GTE, tree.this, tree.args["low"], kind(tree.this), kind(tree.args["low"]))
-    high = _compared(
-        sge.LTE, tree.this, tree.args["high"], kind(tree.this), kind(tree.args["high"])
-    )
-    return op(sge.And, low, high)
+    value, low, high = (tree.args[key] for key in ("this", "low", "high"))
+    name = kind(value)
+
+    def within(one: Expression, least: Expression, most: Expression) -> Expression:
+        above = _compared(sge.GTE, one, least, name, kind(least))
+        return op(sge.And, above, _compared(sge.LTE, one, most, name, kind(most)))
+
+    def tested(one: Expression) -> Expression:
+        found = within(one, low, high)
+        return op(sge.Or, found, within(one, high, low)) if tree.args.get("symmetric") else found
+
+    # A small value is said again: in a sub-query it would find no partitions.
+    return once(value, tested) if size(value) > _LARGE else tested(value)
 
 
 def _like(tree: sge.Binary) -> Expression:

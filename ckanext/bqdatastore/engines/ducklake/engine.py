@@ -50,7 +50,9 @@ from .writing import (
 
 log = logging.getLogger(__name__)
 
-_BATCH_ROWS = 8_192
+_BATCH_ROWS = 2_048
+"""As few as DuckDB has in one vector, so that of wide rows no batch is much over a limit."""
+
 _WANTED = "wanted_keys"
 _WHOLE_NUMBERS = frozenset(["int2", "int4", "int8"])
 

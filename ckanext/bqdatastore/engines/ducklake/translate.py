@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 import sqlglot.expressions as sge
 
-from ...model.errors import Unsupported
+from ...model.errors import InvalidRequest, Unsupported
 from ...model.query import WHOLE, operand
+from ...model.tree_size import copied, one_statement
 from ...translation import literals
+from ...translation.growth import grown, size
 from ...translation.terms import (
     FLOATS,
     INTEGERS,
@@ -37,6 +39,7 @@ from .translation.division import is_quotient, product_of_quotients, quotient
 from .translation.functions import modulo, nonzero, scalar
 from .translation.json_paths import extract, extract_text, has_key, keys_of
 from .translation.pattern_functions import like, matches, whole_match
+from .translation.sharing import with_operands_once
 from .translation.terms import cast, decimal
 
 
@@ -47,9 +50,12 @@ def translate(tree: sge.Expr) -> sge.Expr:
     :raises Unsupported: what DuckDB cannot do with PostgreSQL's result
     """
     try:
-        result = _translated(tree.copy())
+        with one_statement():
+            result = _translated(tree.copy())
     except Untranslatable as fault:
         raise Unsupported("DuckLake", fault.feature) from None
+    except RecursionError:
+        raise InvalidRequest("message", "Query is too deeply nested") from None
     _settle_types(result)
     return result
 
@@ -74,16 +80,28 @@ def _translated(tree: Expression) -> Expression:
     if isinstance(tree, sge.Cast) and kind_of(tree.to) in FLOATS:
         _read_as_float(tree)
     if isinstance(tree, (sge.Window, sge.Filter, sge.WithinGroup)) or _is_aggregate(tree):
+        before = None
         call, finish = _call(tree)
         result = finish(call)
     else:
         _translate_children(tree)
-        rule = _RULES.get(type(tree))
-        result = rule(tree) if rule else tree
+        before = size(tree) - 1
+        result = _by_rule(tree)
         if result is not tree and isinstance(tree, WHOLE) and not isinstance(result, WHOLE):
             result = sge.Paren(this=result)
     result.type = tree.type
+    grown(result, before)
     return result
+
+
+def _by_rule(tree: Expression) -> Expression:
+    rule = _RULES.get(type(tree))
+    if rule is None:
+        return tree
+    # A pattern with its escape character is said as one, and the query of an ARRAY is no value.
+    if isinstance(tree, sge.Escape) or (isinstance(tree, sge.Anonymous) and tree.name == "array"):
+        return rule(tree)
+    return with_operands_once(tree, rule)
 
 
 def _translate_children(tree: Expression, skip: str = "") -> None:
@@ -241,6 +259,16 @@ def _is_list(tree: Expression) -> bool:
     return isinstance(tree, sge.Anonymous) and tree.name == "list_value"
 
 
+def _between(tree: sge.Between) -> Expression:
+    """`BETWEEN SYMMETRIC`: within the bounds in this order or in the other."""
+    if not tree.args.get("symmetric"):
+        return tree
+    value, low, high = (tree.args[key] for key in ("this", "low", "high"))
+    one = sge.Between(this=value, low=low, high=high)
+    other = sge.Between(this=copied(value), low=copied(high), high=copied(low))
+    return op(sge.Or, one, other)
+
+
 def _like(tree: sge.Binary) -> Expression:
     if isinstance(tree.parent, sge.Escape):
         return tree
@@ -298,7 +326,7 @@ def _contained(outer: Expression, inner: Expression) -> Expression:
 
 def _has_keys(name: type[sge.Connector]) -> Callable[[sge.Operator], Expression]:
     def rule(tree: sge.Operator) -> Expression:
-        tests = [has_key(tree.this.copy(), key) for key in keys_of(tree.expression)]
+        tests = [has_key(copied(tree.this), key) for key in keys_of(tree.expression)]
         result = tests[0]
         for test in tests[1:]:
             result = op(name, result, test)
@@ -383,7 +411,7 @@ def _any_pattern(tree: sge.Operator, rule: Callable[[sge.Operator], Expression])
     connector = sge.Or if isinstance(quantifier, sge.Any) else sge.And
     result: Expression | None = None
     for item in keys_of(quantifier.this):
-        one = sge.Operator(this=tree.this.copy(), operator=tree.args["operator"], expression=item)
+        one = sge.Operator(this=copied(tree.this), operator=tree.args["operator"], expression=item)
         test = sge.Paren(this=rule(one))
         result = test if result is None else op(connector, result, test)
     return result or sge.Boolean(this=connector is sge.And)
@@ -493,6 +521,7 @@ _RULES: dict[type, Callable[..., Expression]] = {
     sge.LTE: _compare,
     sge.GT: _compare,
     sge.GTE: _compare,
+    sge.Between: _between,
     sge.Like: _like,
     sge.ILike: _like,
     sge.SimilarTo: _similar,

@@ -14,11 +14,15 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.model import query as model_query
 from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.model.table import Table
+from ckanext.bqdatastore.model.tree_size import copied
 
 from . import documents, types
 from .inference import Typing, cast, typed
 from .nodes import identifier
 from .scopes import Column, Names, Relation, Relations, Scope, merged
+
+_MOST_COLUMNS = 1664
+"""Of one `SELECT`, in PostgreSQL as here."""
 
 _JOIN_KEYS = ("on", "using", "method", "kind", "side")
 """What a join has one of at least, and a comma none."""
@@ -259,6 +263,7 @@ class _Select:
         self._ctes = ctes
         self._scope = Scope(outer)
         self._names: list[str] = []
+        self._places: dict[sge.Expr, int] = {}
 
     def bind(self) -> tuple[sge.Query, Relation]:
         tree = self._tree
@@ -276,8 +281,7 @@ class _Select:
             condition = typing.bind(tree.args["having"].this)
             tree.args["having"].set("this", cast(condition, "bool"))
         if tree.args.get("order"):
-            for ordered in tree.args["order"].expressions:
-                ordered.set("this", self._sorted(ordered.this))
+            self._bind_order(tree.args["order"])
         distinct = tree.args.get("distinct")
         if distinct and distinct.args.get("on"):
             on = [self._selected(item) for item in distinct.args["on"].expressions]
@@ -335,6 +339,8 @@ class _Select:
                 table = target.table if isinstance(target, sge.Column) else None
                 for column in self._scope.star(table or None):
                     targets.append((column.name, column.reference()))
+                    _check_width(len(targets))
+        _check_width(len(targets))
         names = Names()
         engine_names = [names.unique(name) for name, _ in targets]
         self._tree.set(
@@ -345,6 +351,8 @@ class _Select:
             ],
         )
         self._names = [name for name, _ in targets]
+        for place, (_, value) in enumerate(targets, 1):
+            self._places.setdefault(value, place)
         kinds = tuple(typed(value) for _, value in targets)
         return Relation(tuple(self._names), kinds, tuple(engine_names))
 
@@ -375,22 +383,38 @@ class _Select:
             return self._typing.bind(item)
         return sge.Literal.number(place)
 
-    def _sorted(self, item: sge.Expr) -> sge.Expr:
-        """A member of `ORDER BY`: a bare name is an output's name before it is a column."""
+    def _bind_order(self, order: sge.Order) -> None:
+        keys = []
+        for ordered in order.expressions:
+            value = self._sorted(ordered.this)
+            if value is not None:
+                ordered.set("this", value)
+                keys.append(ordered)
+        order.set("expressions", keys)
+        if not keys:
+            self._tree.set("order", None)
+
+    def _sorted(self, item: sge.Expr) -> sge.Expr | None:
+        """A member of `ORDER BY`: a bare name is an output's name before it is a column.
+
+        A literal of what comes of it is a place; None for a constant, which sorts nothing.
+        """
         place = self._place(item)
         if place is not None:
             return sge.Literal.number(place)
         found = self._typing.bind(item)
-        for position, target in enumerate(self._tree.expressions):
-            if target.this == found:
-                return sge.Literal.number(position + 1)
-        return found
+        selected = self._places.get(found)
+        if selected is not None:
+            return sge.Literal.number(selected)
+        if isinstance(found, sge.Literal) and not found.is_string:
+            raise InvalidRequest("query", f"position {found.name} is not in select list")
+        return None if isinstance(_uncast(found), sge.Literal) else found
 
     def _selected(self, item: sge.Expr) -> sge.Expr:
         place = self._place(item)
         if place is None:
             return self._typing.bind(item)
-        return self._tree.expressions[place - 1].this.copy()
+        return copied(self._tree.expressions[place - 1].this)
 
     def _place(self, item: sge.Expr) -> int | None:
         return _output_place(item, self._names, [target.this for target in self._tree.expressions])
@@ -409,10 +433,21 @@ def _output_place(
         raise InvalidRequest("query", "non-integer constant in ORDER BY or GROUP BY")
     if not isinstance(item, sge.Column) or item.table:
         return None
-    places = [place for place, name in enumerate(names) if name == item.name]
-    if len({None if values[p] is None else values[p].sql() for p in places}) > 1:  # type: ignore[union-attr]
+    places = [place for place, name in enumerate(names, 1) if name == item.name]
+    if len({values[place - 1] for place in places}) > 1:
         raise InvalidRequest("query", f'"{item.name}" is ambiguous')
-    return places[0] + 1 if places else None
+    return places[0] if places else None
+
+
+def _uncast(tree: sge.Expr) -> sge.Expr:
+    while isinstance(tree, (sge.Cast, sge.Paren)):
+        tree = tree.this
+    return tree
+
+
+def _check_width(columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise InvalidRequest("query", f"target lists can have at most {_MOST_COLUMNS} entries")
 
 
 def _coerce_outputs(tree: sge.Query, kinds: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ import sqlglot.expressions as sge
 from pglast import ast, enums
 from pglast.enums import A_Expr_Kind, BoolExprType, BoolTestType, CoercionForm, GroupingSetKind
 
+from ckanext.bqdatastore.model import numbers
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
 from ckanext.bqdatastore.model.query import operand
 
@@ -42,6 +43,9 @@ _OTHER_OPERATORS_WORDS = """
 """
 
 OTHER_OPERATORS = frozenset(_OTHER_OPERATORS_WORDS.split())
+
+IN_SQL = frozenset({"grouping", "array"})
+"""Calls that are SQL's own syntax here, no functions: none can be called, or forbidden, by name."""
 
 _PREFIX: dict[str, str] = {"@": "abs", "|/": "sqrt", "||/": "cbrt"}
 """Prefix operators that are a function by another name."""
@@ -106,11 +110,15 @@ def _constant(node: Any) -> sge.Expr:
 
 
 def _number(text: str) -> str:
-    """A number that does not fit an int4, in plain decimal digits."""
+    """A number that does not fit an int4, in decimal digits; an exponent stays."""
     text = text.replace("_", "").lower()
     if text.startswith(("0x", "0o", "0b")):
-        return str(int(text, 0))
-    return text
+        value = int(text, 0)
+        if value >= 10**numbers.MOST_DIGITS:
+            raise InvalidRequest("query", f"number out of range: {text[:50]}")
+        return str(value)
+    numbers.exact(text)
+    return text.lstrip("0") if text.isdigit() else text
 
 
 def _cast(node: Any) -> sge.Expr:
@@ -240,10 +248,8 @@ _PATTERNS: dict[A_Expr_Kind, type[sge.Binary]] = {
 def _between(node: Any) -> sge.Expr:
     value = operand(expression(node.lexpr))
     low, high = (operand(expression(bound)) for bound in node.rexpr)
-    tree: sge.Expr = sge.Between(this=value, low=low, high=high)
-    if "SYM" in node.kind.name:
-        other = sge.Between(this=value.copy(), low=high.copy(), high=low.copy())
-        tree = sge.Or(this=tree, expression=other)
+    symmetric = "SYM" in node.kind.name or None
+    tree = sge.Between(this=value, low=low, high=high, symmetric=symmetric)
     return sge.Not(this=sge.Paren(this=tree)) if "NOT" in node.kind.name else tree
 
 
@@ -390,6 +396,8 @@ def _function(node: Any) -> sge.Expr:
     spelt_in_sql = node.funcformat == CoercionForm.COERCE_SQL_SYNTAX
     if len(names) != 1 and not (spelt_in_sql and len(names) == 2):
         raise NotPermitted(f"Not authorized to call function {'.'.join(names)}")
+    if names[-1] in IN_SQL:
+        raise NotPermitted(f"Not authorized to call function {names[-1]}")
     arguments: list[sge.Expr] = (
         [sge.Star()] if node.agg_star else [expression(value) for value in node.args or ()]
     )

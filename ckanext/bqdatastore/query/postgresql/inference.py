@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.model import numbers
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
+from ckanext.bqdatastore.model.tree_size import copied
 
 from . import types
 from .catalogue import AGGREGATES, FUNCTIONS
@@ -94,7 +95,8 @@ class Typing:
             return with_type(tree, UNKNOWN)
         text = tree.name
         if not text.lstrip("-").isdigit():
-            return with_type(sge.Literal(this=_plain(text), is_string=False), "numeric")
+            plain = format(numbers.exact(text), "f")
+            return with_type(sge.Literal(this=plain, is_string=False), "numeric")
         value = int(text)
         kind = "int4" if value in _INT4 else "int8" if value in _INT8 else "numeric"
         return with_type(tree, kind)
@@ -206,18 +208,24 @@ class Typing:
 
     def _between(self, tree: sge.Between) -> sge.Expr:
         value, low, high = (self.bind(tree.args[key]) for key in ("this", "low", "high"))
-        sides = [
-            self.operation(sge.GTE(this=value, expression=low), ">="),
-            self.operation(sge.LTE(this=value.copy(), expression=high), "<="),
-        ]
-        if sides[0].this == sides[1].this:
-            tree.set("this", sides[0].this)
-            tree.set("low", sides[0].expression)
-            tree.set("high", sides[1].expression)
+        first = types.operator(">=", (typed(value), typed(low))).arguments
+        last = types.operator("<=", (typed(value), typed(high))).arguments
+        if first[0] == last[0]:
+            tree.set("this", cast(value, first[0]))
+            tree.set("low", cast(low, first[1]))
+            tree.set("high", cast(high, last[1]))
             return with_type(tree, "bool")
-        return with_type(
-            sge.Paren(this=with_type(sge.And(this=sides[0], expression=sides[1]), "bool")), "bool"
-        )
+        found = self._within(value, low, high)
+        if tree.args.get("symmetric"):
+            found = sge.Or(this=found, expression=self._within(value, high, low))
+        return with_type(sge.Paren(this=with_type(found, "bool")), "bool")
+
+    def _within(self, value: sge.Expr, low: sge.Expr, high: sge.Expr) -> sge.Expr:
+        """A comparison with each bound, for which the value is cast in two ways."""
+        least = sge.GTE(this=copied(value), expression=copied(low))
+        most = sge.LTE(this=copied(value), expression=copied(high))
+        both = sge.And(this=self.operation(least, ">="), expression=self.operation(most, "<="))
+        return with_type(sge.Paren(this=with_type(both, "bool")), "bool")
 
     def _connector(self, tree: sge.Connector) -> sge.Expr:
         tree.set("this", cast(self.bind(tree.this), "bool"))
@@ -358,6 +366,10 @@ class Typing:
             if name != "count":
                 raise InvalidRequest("query", f"function {name}() does not exist")
             return with_type(tree, "int8")
+        if name == "count" and not tree.expressions:
+            raise InvalidRequest(
+                "query", "count(*) must be used to call a parameterless aggregate function"
+            )
         holders = [self._argument(argument, name) for argument in tree.expressions]
         arguments = [argument for values, _ in holders for argument in values]
         kinds = [typed(argument) for argument in (*arguments, *ordered)]
@@ -448,15 +460,6 @@ def _recast(query: sge.Query, kind: str) -> None:
     else:
         target = query.expressions[0]
         target.set("this", cast(target.this, kind))
-
-
-def _plain(text: str) -> str:
-    """A number with a point or an exponent in plain digits, as `numeric` reads it."""
-    value = Decimal(text)
-    exponent = value.adjusted()
-    if abs(exponent) > 400:
-        raise InvalidRequest("query", f"number out of range: {text[:50]}")
-    return format(value, "f")
 
 
 _RULES: dict[type, Callable[..., sge.Expr]] = {

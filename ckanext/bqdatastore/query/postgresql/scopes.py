@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
+from ckanext.bqdatastore.model.tree_size import copied, spend
 
 from . import types
 from .nodes import identifier
@@ -26,7 +27,7 @@ class Column:
     tree: sge.Expr
 
     def reference(self) -> sge.Expr:
-        tree = self.tree.copy()
+        tree = copied(self.tree)
         tree.type = types.node(self.type)
         return tree
 
@@ -48,6 +49,7 @@ class Relation:
                 f" but {len(renamed)} columns specified",
             )
         names = (*renamed, *self.names[len(renamed) :])
+        spend(len(names))
         return tuple(
             Column(name, kind, sge.Column(this=identifier(engine), table=identifier(alias)))
             for name, kind, engine in zip(names, self.types, self.engine_names, strict=True)
@@ -78,6 +80,7 @@ class Scope:
     parent: Scope | None = None
     columns: list[Column] = dataclasses.field(default_factory=list)
     sources: dict[str, tuple[Column, ...]] = dataclasses.field(default_factory=dict)
+    _named: dict[str, list[Column]] | None = dataclasses.field(default=None, init=False)
 
     def joined(self, other: Scope) -> Scope:
         """Both side by side."""
@@ -88,7 +91,11 @@ class Scope:
 
     def own(self, name: str) -> Column | None:
         """The column of this `SELECT` with that bare name, if there is one."""
-        found = [column for column in self.columns if column.name == name]
+        if self._named is None:
+            self._named = {}
+            for column in self.columns:
+                self._named.setdefault(column.name, []).append(column)
+        found = self._named.get(name, ())
         if len(found) > 1:
             raise InvalidRequest("query", f'column reference "{name}" is ambiguous')
         return found[0] if found else None

@@ -8,7 +8,7 @@ stored is taken to be of usual length; longer values make the answer that many t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlglot.expressions as sge
@@ -23,10 +23,38 @@ _REPEATED = 100_000
 """Characters of a stored text; of a number or a date; of what an aggregate puts together, which the
 memory limit does count; and as many as an engine lets `repeat` and its like make."""
 
-_PUTTING_TOGETHER = ("string_agg", "array_agg", "json_agg", "jsonb_agg")
+_ROWS_GATHERED = _GATHERED // _STORED
+"""So many rows an aggregate puts together for the length that is assumed."""
+
+_PUTTING_TOGETHER = (
+    *("string_agg", "array_agg", "array"),
+    *("json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg"),
+)
 _CHOOSING = ("max", "min")
-_PADDING = ("lpad", "rpad")
-_REPLACING = ("replace", "regexp_replace")
+
+_WRITTEN_LARGER: dict[str, int] = {
+    # Quotes and backslashes become two letters, control characters of JSON six.
+    **dict.fromkeys(("quote_literal", "quote_nullable", "quote_ident", "format"), 2),
+    **dict.fromkeys(("to_json", "to_jsonb", "array_to_json"), 6),
+    **{
+        f"{prefix}_{name}": 6
+        for prefix in ("json", "jsonb")
+        for name in ("build_array", "build_object", "object")
+    },
+    # `Month` and `Day` are as wide as the longest name.
+    "to_char": 4,
+    "overlay": 2,
+    "array_positions": 8,
+}
+"""How many times its arguments, all together, what a function makes can be."""
+
+_AROUND = 3
+"""Letters that such a function puts around its argument."""
+
+_PATTERNS = (sge.Like, sge.ILike, sge.SimilarTo)
+_PATTERN_SIGNS = ("~~", "!~~", "~~*", "!~~*")
+_OF_PATTERN = 10
+"""Lengths of a pattern that is no constant which are made, step by step, of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,28 +144,28 @@ class _Measuring:
             if not isinstance(each, (sge.DataType, sge.Identifier, sge.TableAlias))
         ]
         if isinstance(tree, (sge.DPipe, sge.Array)):
-            return self._made(sum(lengths))
+            return self._made(sum(lengths) + len(lengths))
         if isinstance(tree, sge.Anonymous):
             return self._of_call(tree, lengths)
+        if _is_pattern_test(tree) and not isinstance(tree.expression, sge.Literal):
+            self._made(_OF_PATTERN * lengths[1])
         longest = max(lengths, default=0)
         return longest if _is_long(tree) else max(longest if _has_no_type(tree) else 0, _OTHER)
 
     def _of_call(self, call: sge.Anonymous, lengths: list[int]) -> int:
         name, arguments = call.name, call.expressions
         if name in _PUTTING_TOGETHER:
-            return _GATHERED + sum(lengths)
+            return _GATHERED + lengths[0] + self._made(_separators(call, max(lengths)))
         if name in _CHOOSING:
             return max(lengths, default=_OTHER)
         if not _is_long(call):
             return _OTHER
-        if name == "repeat":
-            return self._made(min(lengths[0] * _number(arguments[1], _REPEATED), _REPEATED))
-        if name in _PADDING:
-            return self._made(min(_number(arguments[1], _REPEATED), _REPEATED))
-        if name in _REPLACING and len(lengths) > 2:
-            return self._made(lengths[0] * max(lengths[2], 1))
-        if name == "array_fill":
-            return self._made(lengths[0] * _count(arguments[1]))
+        rule = _LENGTHS.get(name)
+        if rule is not None:
+            return self._made(rule(lengths, arguments))
+        times = _WRITTEN_LARGER.get(name)
+        if times is not None:
+            return self._made(times * sum(lengths) + _AROUND * len(lengths))
         return self._made(sum(lengths))
 
     def _made(self, length: int) -> int:
@@ -172,9 +200,30 @@ def _has_no_type(tree: Any) -> bool:
     return not tree.type
 
 
+def _is_pattern_test(tree: Any) -> bool:
+    if isinstance(tree, sge.Operator):
+        return tree.args["operator"].name in _PATTERN_SIGNS
+    return isinstance(tree, _PATTERNS)
+
+
+def _separators(call: sge.Anonymous, longest: int) -> int:
+    """How long all that `string_agg` puts between the rows is.
+
+    :param longest: the length of its longest argument
+    """
+    if call.name != "string_agg":
+        return 0
+    last = call.expressions[-1]
+    while isinstance(last, (sge.Order, sge.Distinct)):
+        last = last.this if isinstance(last, sge.Order) else last.expressions[-1]
+    return _ROWS_GATHERED * (len(last.name) if isinstance(last, sge.Literal) else longest)
+
+
 def _number(tree: Any, otherwise: int) -> int:
-    """A whole number that is written out."""
-    return int(tree.name) if isinstance(tree, sge.Literal) and tree.is_int else otherwise
+    """A whole number that is written out; 0 for one below."""
+    if isinstance(tree, sge.Literal) and tree.is_int:
+        return max(int(tree.name), 0)
+    return otherwise
 
 
 def _count(tree: Any) -> int:
@@ -184,3 +233,48 @@ def _count(tree: Any) -> int:
     for each in counts:
         product *= _number(each, _REPEATED)
     return min(product, _REPEATED)
+
+
+def _padded(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
+    return min(_number(arguments[1], _REPEATED), _REPEATED)
+
+
+def _replaced(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
+    """Every letter, and nothing at the end, may be replaced; groups are part of what replaces."""
+    return (lengths[0] + 1) * (lengths[2] + 1)
+
+
+def _separated(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
+    """A list with a text after each item, none of which counts as shorter than one letter."""
+    whole = arguments[0]
+    gathered = isinstance(whole, sge.Anonymous) and whole.name in _PUTTING_TOGETHER
+    items = _ROWS_GATHERED if gathered else lengths[0]
+    return lengths[0] + items * sum(lengths[1:])
+
+
+def _matched(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
+    """Each group may be all of the text."""
+    pattern = arguments[1]
+    groups = pattern.name.count("(") if isinstance(pattern, sge.Literal) else lengths[1]
+    return lengths[0] * max(groups, 1)
+
+
+_LENGTHS: dict[str, Callable[[Sequence[int], Sequence[Any]], int]] = {
+    "repeat": lambda lengths, arguments: min(
+        lengths[0] * _number(arguments[1], _REPEATED), _REPEATED
+    ),
+    "lpad": _padded,
+    "rpad": _padded,
+    "replace": _replaced,
+    "regexp_replace": _replaced,
+    "array_replace": lambda lengths, arguments: lengths[0] * (lengths[2] + 1),
+    "array_fill": lambda lengths, arguments: (lengths[0] + 1) * _count(arguments[1]),
+    "array_to_string": _separated,
+    "string_to_array": lambda lengths, arguments: 2 * lengths[0] + 1,
+    "regexp_split_to_array": lambda lengths, arguments: 2 * lengths[0] + 1,
+    "regexp_match": _matched,
+    "concat_ws": lambda lengths, arguments: sum(lengths) + lengths[0] * len(lengths),
+    "array_append": lambda lengths, arguments: sum(lengths) + 1,
+    "array_prepend": lambda lengths, arguments: sum(lengths) + 1,
+}
+"""How long what a function makes can be, by the lengths of its arguments."""

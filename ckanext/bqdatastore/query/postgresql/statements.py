@@ -14,6 +14,7 @@ from pglast import ast
 from pglast.enums import JoinType, LimitOption, SetOperation, SortByDir, SortByNulls
 
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
+from ckanext.bqdatastore.model.tree_size import copied
 
 from . import expressions
 from .nodes import fields, identifier, name_of, refused
@@ -288,10 +289,10 @@ def _inherit(window: sge.Window, name: str | None, known: Mapping[str, sge.Windo
     for key in ("partition_by", "order", "spec"):
         inherited = known[name].args.get(key)
         if inherited and not window.args.get(key):
-            copied = (
-                [item.copy() for item in inherited] if key == "partition_by" else inherited.copy()
+            again: Any = (
+                [copied(item) for item in inherited] if key == "partition_by" else copied(inherited)
             )
-            window.set(key, copied)
+            window.set(key, again)
 
 
 def expression(node: Any) -> sge.Expr:

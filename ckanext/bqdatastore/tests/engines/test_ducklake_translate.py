@@ -26,6 +26,7 @@ import yaml
 
 from ckanext.bqdatastore.engines.ducklake.connection import extension_file
 from ckanext.bqdatastore.engines.ducklake.translate import translate
+from ckanext.bqdatastore.engines.ducklake.translation import sharing
 from ckanext.bqdatastore.model.errors import DatastoreFault
 from ckanext.bqdatastore.query import guard
 
@@ -149,11 +150,15 @@ def theirs(cursor: Any, sql: str) -> Answer:
     return Answer([column.name for column in cursor.description], types, rows, types)
 
 
-def ours(duck: Any, sql: str) -> Answer:
+def translated(sql: str) -> tuple[guard.BoundSQL, str]:
     parsed = guard.parse(sql)
     tables = {name: postgresql_tables.TABLE for name in parsed.tables if name == "t"}
     bound = guard.bind(parsed, tables, ALLOWED, 1000)
-    rendered = translate(bound.query.tree).sql(dialect="duckdb")
+    return bound, translate(bound.query.tree).sql(dialect="duckdb")
+
+
+def ours(duck: Any, sql: str) -> Answer:
+    bound, rendered = translated(sql)
     result = duck.execute(rendered)
     stored = [_api_type(str(column[1])) for column in result.description]
     if "interval" in stored:
@@ -260,6 +265,44 @@ def difference(expected: Answer, found: Answer, sql: str) -> str | None:
 def test_answer_is_postgresqls(cursor: Any, duck: Any, section: str, case: str) -> None:
     sql = query(case)
     assert difference(theirs(cursor, sql), ours(duck, sql), sql) is None
+
+
+@needs_postgresql
+def test_answers_are_the_same_with_every_operand_in_a_struct(
+    cursor: Any, duck: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "LARGE", 1)
+    queries = [query(case) for _, case in SAME[::4]]
+    assert sum("_operands" in translated(sql)[1] for sql in queries) > 10
+    differences = {sql: difference(theirs(cursor, sql), ours(duck, sql), sql) for sql in queries}
+    assert {sql: found for sql, found in differences.items() if found is not None} == {}
+
+
+@needs_postgresql
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("1000/(1+abs(", "i4", " % 1000))"),
+        ("round(", "n", "/3 + 1, 9)"),
+        ("quote_literal(", "name", ")"),
+        ("initcap(", "name", ")"),
+        ("lpad(", "name", ", 9, name)"),
+        ("(", "i4", " BETWEEN SYMMETRIC 1 AND -1)::int"),
+        ("(", "i4", " BETWEEN SYMMETRIC i2 AND i8)::int"),
+        ("(", "i4", " NOT BETWEEN 0 AND i2)::int"),
+        ("overlay(", "name", " PLACING i2::text FROM 2 FOR 1)"),
+        ("substr(", "name", ", 0, 5)"),
+        ("repeat(", "left(name, 2)", ", 2)"),
+    ],
+)
+@pytest.mark.parametrize("depth", [4, 7])
+def test_nested_calls_say_their_operands_once_and_mean_the_same(
+    cursor: Any, duck: Any, before: str, value: str, after: str, depth: int
+) -> None:
+    sql = f"SELECT {before * depth}{value}{after * depth} AS x FROM t ORDER BY _id"
+    assert difference(theirs(cursor, sql), ours(duck, sql), sql) is None
+    grouped = f"SELECT {before * depth}{value}{after * depth} AS x, count(*) FROM t GROUP BY 1"
+    assert difference(theirs(cursor, grouped), ours(duck, grouped), grouped) is None
 
 
 @needs_postgresql

@@ -68,6 +68,23 @@ def many(call: str, count: int) -> str:
         "GROUP BY x || x || x",
         "SELECT array_fill(s, ARRAY[100000]) FROM t",
         "SELECT (SELECT max(x || x) FROM (SELECT repeat(s, 9000) AS x) r) FROM t",
+        again_and_again("s", "quote_literal(x)", 12),
+        again_and_again("s", "to_json(x)::text", 6),
+        again_and_again("s", "overlay(x placing x from 1 for -9)", 9),
+        "SELECT array_to_string(array_fill(''::text, ARRAY[30000]), repeat('x', 1000)) FROM t",
+        "SELECT array_replace(array_fill('a'::text, ARRAY[30000]), 'a', repeat(s, 50)) FROM t",
+        "SELECT array_to_string(string_to_array(repeat(',', 9000), ','), repeat(s, 5)) FROM t",
+        "SELECT array_to_string(regexp_split_to_array(rpad(s, 9000), ''), '', s) FROM t",
+        "SELECT concat_ws(repeat(s, 500), '', '', '', '', '', '', '') FROM t",
+        "SELECT string_agg(s, repeat('x', 1000)) FROM t",
+        "SELECT string_agg(DISTINCT s, repeat(s, 9) ORDER BY s) FROM t",
+        "SELECT array_to_string(array_agg(s), repeat('x', 1000)) FROM t",
+        "SELECT regexp_replace(rpad(s, 9000), '(.*)', '" + r"\1" * 30 + "') FROM t",
+        "SELECT regexp_match(repeat(s, 900), '" + "(" * 9 + ".*" + ")" * 9 + "') FROM t",
+        "SELECT format('%L%L', x, x) FROM (SELECT repeat(s, 900) AS x FROM t) q",
+        "SELECT array(SELECT repeat(s, 900) FROM t) || array(SELECT repeat(s, 901) FROM t) FROM t",
+        "SELECT s LIKE repeat('%', 30000) FROM t",
+        "SELECT repeat(s, 9000), repeat(s, 9001), repeat(s, 9002), repeat(s, -100000) FROM t",
     ],
 )
 def test_it_is_refused(sql: str) -> None:
@@ -92,6 +109,14 @@ def test_it_is_refused(sql: str) -> None:
         "SELECT array_fill(0, ARRAY[100]), l || l, array_append(l, s) FROM t",
         "SELECT * FROM (VALUES ('a'), ('b')) AS v(x) JOIN t ON t.s = v.x || v.x ORDER BY x || s",
         "SELECT s FROM t UNION SELECT s || s FROM t ORDER BY 1 LIMIT 3",
+        "SELECT quote_literal(s), to_json(s), json_build_object('a', s, 'b', l, 'c', d) FROM t",
+        "SELECT array_to_string(array_agg(DISTINCT s), ' and ') || ' (' || count(*) || ')' FROM t",
+        "SELECT array_to_string(l, ', ', '-'), array_replace(l, 'a', s), concat_ws(', ', s, a, d) "
+        "FROM t WHERE s LIKE '%' || l[1] || '%'",
+        "SELECT regexp_replace(s, '([a-z]+)-([a-z]+)', '" + r"\2 \1" + "', 'g') FROM t",
+        "SELECT array_to_string(string_to_array(s, ','), '; '), regexp_match(s, '(a)(b)') FROM t",
+        "SELECT string_agg(s || ' ' || a, ' and then ') FROM t",
+        "SELECT string_agg(DISTINCT s, '; ' ORDER BY s) || '.', string_agg(s, l[1]) FROM t",
     ],
 )
 def test_it_is_nothing_unusual(sql: str) -> None:

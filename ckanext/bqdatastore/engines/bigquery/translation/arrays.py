@@ -44,7 +44,7 @@ def _rows(list_: Expression) -> Expression:
 
 def _ordered(select: sge.Select) -> Expression:
     place = sge.Ordered(this=sge.column("_p"), nulls_first=True)
-    return sge.Array(expressions=[select.order_by(place)])
+    return sge.Array(expressions=[select.order_by(place, copy=False)])
 
 
 def _changed(value: Expression, build: Callable[[Expression], Expression]) -> Expression:

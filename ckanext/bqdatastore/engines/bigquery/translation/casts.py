@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.model import numbers
 from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.translation import literals, values
 from ckanext.bqdatastore.translation.terms import (
@@ -119,7 +120,11 @@ def _array(value: Expression, source: str, target: str) -> Expression:
         alias=sge.TableAlias(columns=[sge.to_identifier("_e")]),
         offset=sge.to_identifier("_p"),
     )
-    listed = sge.Array(expressions=[sge.select(changed).from_(rows).order_by(place)])
+    listed = sge.Array(
+        expressions=[
+            sge.select(changed, copy=False).from_(rows, copy=False).order_by(place, copy=False)
+        ]
+    )
     return when((is_null(value), cast(sge.Null(), target)), otherwise=made_of(listed))
 
 
@@ -193,10 +198,7 @@ def _float(text: str, target: str) -> Expression:
 
 
 def _number(text: str) -> Expression:
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        raise _invalid(text, "numeric") from None
+    value = numbers.exact(text)
     if not value.is_finite():
         raise unsupported("NaN and infinity as numeric")
     return numeric_literal(format(value, "f"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
-from ckanext.bqdatastore.translation import values
+from ckanext.bqdatastore.translation import literals, values
 from ckanext.bqdatastore.translation.terms import (
     INTEGERS,
     JSONS,
@@ -54,7 +54,7 @@ def _step(key: Expression, places: bool) -> list[str]:
     if not text or set(text) & set("\"'\\`") or not text.isprintable():
         raise unsupported("JSON keys that are empty or have quotation marks")
     spelled = [f'."{text}"']
-    if places and text.lstrip("-").isdigit():
+    if places and literals.PLACE.fullmatch(text):
         if text.startswith("-"):
             raise unsupported("JSON places that count from the end")
         spelled.append(f"[{int(text)}]")
@@ -65,8 +65,8 @@ def _paths(keys: Sequence[Expression], places: bool) -> list[str]:
     found = ["$"]
     for key in keys:
         found = [path + step for path in found for step in _step(key, places)]
-    if len(found) > 4:
-        raise unsupported("JSON paths with so many numbers")
+        if len(found) > 4:
+            raise unsupported("JSON paths with so many numbers")
     return found
 
 

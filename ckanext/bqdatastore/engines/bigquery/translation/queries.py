@@ -183,11 +183,15 @@ def quantified(
         listed = sge.Array(expressions=[_structs(array.this)])
         rows = unnested(listed, "_s")
         test = compare(sge.Dot(this=sge.column("_s"), expression=sge.to_identifier("_e")))
-        return sge.select(_verdict(test, wants)).from_(rows).subquery()
+        return sge.select(_verdict(test, wants)).from_(rows, copy=False).subquery(copy=False)
 
     def of(one: Expression) -> Expression:
         rows = unnested(items(one), "_e")
-        found = sge.select(_verdict(compare(item("_e")), wants)).from_(rows).subquery()
+        found = (
+            sge.select(_verdict(compare(item("_e")), wants))
+            .from_(rows, copy=False)
+            .subquery(copy=False)
+        )
         return when((is_null(one), cast(sge.Null(), "bool")), otherwise=found)
 
     return once(array, of)

@@ -79,7 +79,11 @@ def once(value: Expression, build: Callable[[Expression], Expression]) -> Expres
     built = build(name)
     if _is_aggregated(built):
         return build(value)
-    return sge.select(built).from_(unnested(_list(value), name.name)).subquery()
+    return (
+        sge.select(built, copy=False)
+        .from_(unnested(_list(value), name.name), copy=False)
+        .subquery(copy=False)
+    )
 
 
 def _is_aggregated(tree: Expression) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.model import numbers
 from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.translation import literals, values
 from ckanext.bqdatastore.translation.terms import (
@@ -134,14 +134,19 @@ def _empty(target: str) -> Expression:
 
 def _checked(text: str, target: str) -> str:
     """A number's text, refused where PostgreSQL refuses it and DuckDB would round."""
+    shown = {"int2": "smallint", "int4": "integer", "int8": "bigint"}.get(target, target)
     try:
         if target in INTEGERS:
-            return str(literals.integer(text))
+            whole = literals.integer(text)
+            if not -(2**63) <= whole < 2**63:
+                raise InvalidRequest(
+                    "query", f'value "{text[:100]}" is out of range for type {shown}'
+                )
+            return str(whole)
         number = float(text.replace("_", "x"))
         if number in (float("inf"), float("-inf")) and "inf" not in text.lower():
             raise ValueError(text)
     except ValueError:
-        shown = {"int2": "smallint", "int4": "integer", "int8": "bigint"}.get(target, target)
         raise InvalidRequest(
             "query", f'invalid input syntax for type {shown}: "{text[:100]}"'
         ) from None
@@ -149,14 +154,9 @@ def _checked(text: str, target: str) -> str:
 
 
 def _number(text: str) -> Expression:
-    try:
-        number = Decimal(text.strip())
-        if not number.is_finite():
-            raise unsupported("NaN and infinity as numeric")
-    except InvalidOperation:
-        raise InvalidRequest(
-            "query", f'invalid input syntax for type numeric: "{text[:100]}"'
-        ) from None
+    number = numbers.exact(text)
+    if not number.is_finite():
+        raise unsupported("NaN and infinity as numeric")
     return numeric_literal(format(number, "f"))
 
 

@@ -222,6 +222,12 @@ def is_quotient(tree: Expression) -> bool:
     return any(node.meta.get(_MARK) for node in tree.walk())
 
 
+def marked_as_quotient(tree: Expression) -> Expression:
+    """`tree`, which stands for one in which a quotient is."""
+    tree.meta[_MARK] = True
+    return tree
+
+
 def constant(tree: Expression) -> Decimal | None:
     """The value of a constant `numeric` or integer, with the zeros that it is written with."""
     if isinstance(tree, sge.Paren):
@@ -252,8 +258,7 @@ def _filled(formula: sge.Expr, a: Expression, b: Expression) -> Expression:
     for node in list(result.find_all(sge.Column)):
         if node.name in sides:
             node.replace(sides[node.name])
-    result.meta[_MARK] = True
-    return result
+    return marked_as_quotient(result)
 
 
 def _of_constants(dividend: Decimal, divisor: Decimal) -> Expression | None:

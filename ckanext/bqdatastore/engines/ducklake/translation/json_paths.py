@@ -151,11 +151,14 @@ def _dollar(key: Expression) -> tuple[bool, list[Expression]] | None:
 _PLACE = re.compile(r"[ \t\n\v\f\r]*[+-]?\d+", re.A)
 """What PostgreSQL takes for a place in an array."""
 
+_POINTER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""What a pointer takes for one."""
+
 
 def _pointer(key: Expression) -> tuple[bool, list[Expression]] | None:
     """A step of `#>`: a pointer's number is a key in an object and a place in an array."""
     text = text_of(key)
-    if text is None or (_PLACE.fullmatch(text) and str(abs(int(text))) != text):
+    if text is None or (_PLACE.fullmatch(text) and not _POINTER.fullmatch(text)):
         return None
     return _pointed(text)
 

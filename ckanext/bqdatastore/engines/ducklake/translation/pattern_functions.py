@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.model.tree_size import copied
 from ckanext.bqdatastore.translation import literals
 from ckanext.bqdatastore.translation.regexes import Regex, translated
 from ckanext.bqdatastore.translation.terms import (
@@ -181,7 +182,7 @@ def _regexp_match(arguments: Arguments) -> Expression:
     flags = constant(arguments[2], "flags") if len(arguments) == 3 else ""
     regex, options = _constant(arguments[1], flags), regexp_options(flags)
     places = range(1, regex.groups + 1) if regex.groups else (0,)
-    parts = [fn("regexp_extract", value.copy(), regex.text, place, options) for place in places]
+    parts = [fn("regexp_extract", copied(value), regex.text, place, options) for place in places]
     return _where_found(value, regex, options, fn("list_value", *parts), "_text")
 
 

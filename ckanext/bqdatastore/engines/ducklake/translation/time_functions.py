@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.errors import InvalidRequest
+from ckanext.bqdatastore.model.tree_size import copied
 from ckanext.bqdatastore.translation import literals
 from ckanext.bqdatastore.translation.terms import (
     Expression,
@@ -123,13 +124,13 @@ def _shown(moment: Expression, part: str, bare: bool) -> Expression:
     number = _NUMBERS.get(upper)
     if number:
         field, width = number
-        text: Expression = cast(fn("date_part", field, moment.copy()), "text")
+        text: Expression = cast(fn("date_part", field, copied(moment)), "text")
         if upper == "CC" or bare or width == 1:
             return fn("lpad", text, 2, "0") if upper == "CC" and not bare else text
         return fn("lpad", text, width, "0")
     if upper not in literals.FORMAT_PARTS:
         raise unsupported(f'"{part}" in a date format')
-    text = fn("strftime", moment.copy(), literals.FORMAT_PARTS[upper])
+    text = fn("strftime", copied(moment), literals.FORMAT_PARTS[upper])
     if upper in ("MONTH", "DAY", "MON", "DY"):
         if part.isupper():
             text = fn("upper", text)

@@ -52,7 +52,9 @@ def start_bigquery(folder: Path, watchdog: Watchdog) -> BigQuery:
         service = start(
             "bigquery",
             [
-                *(sys.executable, "-m", "devstack.emulator", "start", "--ephemeral"),
+                # By its path: it is started in a folder of its own.
+                *(sys.executable, "-P", str(Path(__file__).with_name("emulator.py"))),
+                *("start", "--ephemeral"),
                 *("--project", PROJECT),
                 # It chooses this port itself and says which; the other one it does not tell.
                 *("--rest-port", "0"),

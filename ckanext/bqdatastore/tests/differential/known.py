@@ -180,19 +180,59 @@ def _as_in_2_12(steps: Sequence[Step], stock: Answer, ours: Answer) -> bool:
     if action == "create" and "is not a valid field name" in _words(ours):
         names = "".join(field["id"] for field in request["fields"])
         return stock.status == 200 and not names.isprintable()
+    if action == "upsert":
+        return _is_key_of_2_12(request, stock, ours)
     if ours.status != 200:
         return False
     if action == "search_sql":
         return "Not authorized to call function" in _words(stock)
     if action != "search":
         return False
+    if stock.status != 200:
+        return "is not a single statement" in _words(stock) and "\\" in str(request.get("q"))
+    if _shows_only_j(stock, ours):
+        return True
+    if any(map(_chooses_ids, steps)):
+        return not differences(_without_numbers(stock), _without_numbers(ours))
     if request.get("distinct"):
         if request.get("limit") or request.get("offset"):
-            return stock.status == 200
+            return True
         return not differences(*(_with_records(each, _sorted) for each in (stock, ours)))
     if request.get("total_estimation_threshold"):
         return not differences(_without_estimate(stock), _without_estimate(ours))
     return False
+
+
+def _is_key_of_2_12(request: Any, stock: Answer, ours: Answer) -> bool:
+    """Whether an upsert differs because 2.11 looks for its keys in another way."""
+    if stock.status == 200:
+        nulls = [each for each in request["records"] if each.get("_id", "") is None]
+        return bool(nulls) and 'null value in column "_id"' in _words(ours)
+    words = "operator does not exist: text = integer|duplicate key value violates"
+    return ours.status == 200 and bool(re.search(words, _words(stock)))
+
+
+def _shows_only_j(stock: Answer, ours: Answer) -> bool:
+    """Whether of each record there is the field `j` alone, as 2.11 has it if there is one."""
+    rows = ours.body["records"]
+    if not all(isinstance(row, dict) and "j" in row for row in rows):
+        return False
+    return not differences(
+        stock, Answer(ours.status, {**ours.body, "records": [row["j"] for row in rows]})
+    )
+
+
+def _without_numbers(answer: Answer) -> Answer:
+    """Rows without their numbers, and without those that a trigger wrote down."""
+
+    def without(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: re.sub(r"\d+", "", value) if isinstance(value, str) else value
+            for name, value in row.items()
+            if name != "_id"
+        }
+
+    return _with_records(answer, lambda rows: sorted(map(without, rows), key=repr))
 
 
 def _sorted(rows: Any) -> Any:

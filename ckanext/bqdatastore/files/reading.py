@@ -69,7 +69,7 @@ def numeric_digits(
 
     :raises InvalidRequest: no column holds them
     """
-    names = dict(zip(source.columns, table.fields, strict=True))
+    names = dict(zip(source.columns, table.fields, strict=True)) if source.columns else {}
     numeric = [name for name, field in names.items() if field.type == "numeric"]
     try:
         found = _digits(cursor, source, numeric)

@@ -68,6 +68,12 @@ def numbered(engine: Engine, tmp_path: Path) -> Table:
     return NUMBERED
 
 
+def test_names_in_the_file_need_not_be_known(engine: Engine, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "numbered.csv", ["n"], [30], [20])
+    assert engine.load(NUMBERED, FileSource(file, "csv")) == 2
+    assert values(engine, NUMBERED) == [(1, 30), (2, 20)]
+
+
 def test_every_type_is_kept_as_the_file_has_it(engine: Engine, tmp_path: Path) -> None:
     kinds = Table("kinds", tuple(Field(name, name) for name in TYPES))
     file = write_csv(

@@ -49,8 +49,11 @@ def _quoted(value: sge.Expr, delimiter: str, *, alone: bool) -> sge.Expr:
 
 
 def _concatenated(*texts: sge.Expr) -> sge.Expr:
-    """None of the texts is null where a whole is wanted."""
-    return sge.Concat(expressions=list(texts), safe=True, coalesce=False)
+    """One call for all of them: of `||` every step would copy what the steps before it made.
+
+    None of the texts is null where a whole is wanted.
+    """
+    return sge.Anonymous(this="CONCAT", expressions=list(texts))
 
 
 def _text(value: str) -> sge.Expr:

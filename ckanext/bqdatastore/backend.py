@@ -178,12 +178,13 @@ class AnalyticsBackend(DatastoreBackend):
     # Reading
 
     def search(self, context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
-        with as_ckan("Search took too long", query_failed="Invalid query"):
+        slow = "Search took too long"
+        with as_ckan(slow, query_failed="Invalid query"), self.engine.one_moment():
             search_request.answer(self.engine, context, data_dict)
         return _shown_as_json(data_dict)
 
     def search_sql(self, context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
-        with as_ckan():
+        with as_ckan(), self.engine.one_moment():
             sql_request.answer(self.engine, context, data_dict)
         return _shown_as_json(data_dict)
 
@@ -201,7 +202,7 @@ class AnalyticsBackend(DatastoreBackend):
     def resource_fields(
         self, id: str, include_meta: bool = True, include_fields_schema: bool = True
     ) -> dict[str, Any]:
-        with as_ckan():
+        with as_ckan(), self.engine.one_moment():
             known = self._table(id)
             info: dict[str, Any] = {}
             if include_meta:

@@ -19,7 +19,8 @@ import flask
 from . import config
 from .cache import Cache, Key, MemoryStore
 from .engines.base import Engine
-from .model.query import Query
+from .model.query import Query, ShapedQuery
+from .model.recent import Recent
 from .query.repeatable import is_repeatable
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ T = TypeVar("T")
 HEADER = "X-Datastore-Cache"
 
 _kept: dict[int, Cache] = {}
+_repeatable: Recent[tuple[str, ...], bool] = Recent(1_000)
 _lock = threading.Lock()
 
 
@@ -72,14 +74,29 @@ def body(
 
 def _key(engine: Engine, query: Query, tables: Sequence[str], form: str) -> Key | None:
     """What tells the body from all others; None if it is not to be kept."""
-    statement = query.tree.sql(dialect=engine.dialect.name)
-    if not is_repeatable(statement, query.parameters):
+    if isinstance(query, ShapedQuery):
+        texts, parameters = query.shape, query.values
+        repeatable = _shape_is_repeatable(engine, query) and is_repeatable("", parameters)
+    else:
+        texts, parameters = (query.tree.sql(dialect=engine.dialect.name),), query.parameters
+        repeatable = is_repeatable(texts[0], parameters)
+    if not repeatable:
         return None
     version = engine.version(tables)
     if version is None:
         return None
-    values = (f"{name} {each.type} {each.value!r}" for name, each in query.parameters.items())
-    return (engine.settings.write_url, version, form, statement, *values)
+    values = (f"{name} {each.type} {each.value!r}" for name, each in parameters.items())
+    return (engine.settings.write_url, version, form, *texts, *values)
+
+
+def _shape_is_repeatable(engine: Engine, query: ShapedQuery) -> bool:
+    """Looked for in the statement itself: a shape does not say what it becomes."""
+    key = (engine.dialect.name, *query.shape)
+    known = _repeatable.get(key)
+    if known is None:
+        known = is_repeatable(query.tree.sql(dialect=engine.dialect.name), {})
+        _repeatable.put(key, known)
+    return known
 
 
 def _cache() -> Cache:

@@ -50,6 +50,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     keyset = request.keyset if data_dict.get("include_next_page") else None
     timeout, abandoned = seconds_allowed(context), whether_gone()
     query = search.page(request, engine.dialect, bool(keyset))
+    counted = search.total(request, engine.dialect)
 
     whole_table = known is not None and not request.conditions and not request.distinct
 
@@ -60,7 +61,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     def count() -> int:
         if known is not None and whole_table:
             return engine.row_count(known)
-        found = engine.query(search.total(request), timeout, abandoned).read_all()
+        found = engine.query(counted, timeout, abandoned).read_all()
         return int(found.column(0)[0].as_py())
 
     page = results.body(engine, query, [name], _page_form(request), make_page)
@@ -70,7 +71,7 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         for each in (fields if fields is not None else types)
     ]
     if data_dict.get("include_total"):
-        data_dict["total"] = results.body(engine, search.total(request), [name], _TOTAL, count)
+        data_dict["total"] = results.body(engine, counted, [name], _TOTAL, count)
     if page.last_id is not None:
         data_dict["next_page"] = {ID: {keyset: page.last_id}}
     add_links(data_dict, request.limit, request.offset, whole_table)

@@ -5,12 +5,14 @@ CKAN's dicts in, the guard's tree to the engine, Python values or their JSON tex
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TypedDict
+from weakref import WeakKeyDictionary
 
 import ckantoolkit as tk
 import msgspec
@@ -21,7 +23,8 @@ from . import config, results
 from .callers import name_of_caller, whether_gone
 from .engines.base import Engine
 from .model.errors import AnswerTooLarge, DatastoreFault, InvalidRequest, NotPermitted, Unsupported
-from .model.query import Query
+from .model.query import Query, ShapedQuery
+from .model.recent import Recent
 from .model.table import Table
 from .model.tree_size import one_statement
 from .query import guard
@@ -57,17 +60,8 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     except tk.ObjectNotFound:
         raise NotPermitted("Not authorized to read resource.") from None
     limit = config.rows_max()
-    described = {known.name: known for known in tables.values()}
-    with _refused_at_worst(sql), one_statement():
-        bound = guard.bind(
-            parsed,
-            tables,
-            engine.allowed_functions,
-            limit + 1,
-            lambda name: _most_rows(engine, described[name]),
-        )
-        query = Query(engine.dialect.translate(bound.query.tree), bound.query.parameters)
-    fields = [(field.id, field.form) for field in bound.fields]
+    query, outputs = _bound(engine, sql, parsed, tables, limit)
+    fields = [(field.id, field.form) for field in outputs]
 
     def make() -> _Answer:
         with place_for_query(name_of_caller(context)):
@@ -85,7 +79,61 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     if found.truncated:
         data_dict["records_truncated"] = True
     data_dict["records"] = found.records
-    data_dict["fields"] = [{"id": field.id, "type": field.type} for field in bound.fields]
+    data_dict["fields"] = [{"id": field.id, "type": field.type} for field in outputs]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Binding:
+    """What a text came to over some tables.
+
+    :param tables: they are known by their identity, so they stay
+    :param rows: how many rows the tables had at most, of which that was asked
+    """
+
+    tables: Mapping[str, Table]
+    rows: Mapping[str, float]
+    outputs: tuple[guard.OutputField, ...]
+
+
+_KEPT_BINDINGS = 500
+_LONGEST_KEPT = 10_000  # letters
+_bindings: WeakKeyDictionary[Engine, Recent[Hashable, _Binding]] = WeakKeyDictionary()
+
+
+def _bound(
+    engine: Engine, sql: str, parsed: guard.ParsedSQL, tables: Mapping[str, Table], limit: int
+) -> tuple[Query, tuple[guard.OutputField, ...]]:
+    """The query over the tables, of which the caller may read every one, and what it gives.
+
+    To bind and translate a query may take longer than to run it, so the ends of it are kept. Who
+    asks again has been authorized anew.
+    """
+    described = {known.name: known for known in tables.values()}
+    rows: dict[str, float] = {}
+
+    def most_rows(name: str) -> float:
+        rows[name] = _most_rows(engine, described[name])
+        return rows[name]
+
+    def bind() -> tuple[Query, tuple[guard.OutputField, ...]]:
+        with _refused_at_worst(sql), one_statement():
+            bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1, most_rows)
+            tree = engine.dialect.translate(bound.query.tree)
+        return Query(tree, bound.query.parameters), bound.fields
+
+    kept = _bindings.setdefault(engine, Recent(_KEPT_BINDINGS))
+    key = (sql, limit, tuple((name, id(known)) for name, known in tables.items()))
+    binding = kept.get(key)
+    made: Query | None = None
+    if binding is not None and all(most_rows(name) == binding.rows[name] for name in binding.rows):
+        outputs = binding.outputs
+    else:
+        made, outputs = bind()
+        if len(sql) <= _LONGEST_KEPT:
+            kept.put(key, _Binding(tables, dict(rows), outputs))
+    types = (f"{name} {known.name} {known.types!r}" for name, known in tables.items())
+    shape = ("sql", sql, str(limit), repr(rows), *types)
+    return ShapedQuery(shape, tuple(described), {}, lambda: made or bind()[0]), outputs
 
 
 @contextmanager

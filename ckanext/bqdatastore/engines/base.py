@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -136,6 +137,14 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of every connection of this process."""
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Within it this thread's reads may all be of the moment at which it began.
+
+        For the reads of one answer: they agree with each other, and some questions are asked once.
+        No write belongs in it.
+        """
+        return nullcontext()
 
     @abc.abstractmethod
     def tables(self) -> list[str]:

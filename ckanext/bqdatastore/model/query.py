@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,48 @@ class Query:
     tree: sge.Expr
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
     if_contiguous: sge.Expr | None = None
+
+
+class ShapedQuery(Query):
+    """A query whose tree is made only when somebody looks at it.
+
+    To build a tree and write it out takes longer than many a query. Who has kept what was made of
+    one of the same shape needs no tree.
+
+    :ivar shape: texts; on one engine queries of equal shapes have equal trees
+    :ivar tables: names of the tables that it reads
+    :ivar values: the values of all its placeholders, and perhaps of others
+    """
+
+    def __init__(
+        self,
+        shape: tuple[str, ...],
+        tables: tuple[str, ...],
+        values: Mapping[str, Parameter],
+        make: Callable[[], Query],
+    ) -> None:
+        self.__dict__.update(shape=shape, tables=tables, values=values, _make=make)
+
+    shape: tuple[str, ...]
+    tables: tuple[str, ...]
+    values: Mapping[str, Parameter]
+
+    @functools.cached_property
+    def _made(self) -> Query:
+        made: Query = self.__dict__["_make"]()
+        return made
+
+    @property
+    def tree(self) -> sge.Expr:  # type: ignore[override]
+        return self._made.tree
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:  # type: ignore[override]
+        return self._made.parameters
+
+    @property
+    def if_contiguous(self) -> sge.Expr | None:  # type: ignore[override]
+        return self._made.if_contiguous
 
 
 def bound(tree: sge.Expr, values: Mapping[str, Parameter]) -> Query:

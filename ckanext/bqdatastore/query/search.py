@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import sqlglot.expressions as sge
 
 from ..model.errors import QueryFailed
-from ..model.query import ParameterNames, Query, bound, column
+from ..model.query import RESOURCES, ParameterNames, Query, ShapedQuery, bound, column
 from ..model.table import ID
 from .copy_lines import copy_line
 
@@ -25,6 +25,8 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 class OutputDialect(Protocol):
     """What a page needs of an engine's dialect."""
+
+    name: str
 
     def json_object(self, columns: Sequence[Column]) -> sge.Expr: ...
     def json_array(self, columns: Sequence[Column]) -> sge.Expr: ...
@@ -108,6 +110,61 @@ def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query
 
     :param with_id: add each record's `_id` as the second column
     """
+    return _shaped(("page", str(with_id)), search, dialect, lambda: _page(search, dialect, with_id))
+
+
+def total(search: Search, dialect: OutputDialect) -> Query:
+    """How many records the search finds, without limit and offset."""
+    columns = search.columns if search.distinct else ()
+    counted = dataclasses.replace(
+        search, columns=columns, order=(), limit=0, offset=0, records_format=""
+    )
+    return _shaped(("total",), counted, dialect, lambda: _total(search))
+
+
+def _shaped(
+    what: tuple[str, ...], search: Search, dialect: OutputDialect, make: Callable[[], Query]
+) -> Query:
+    """The query without its tree, where it is the table and the request that say all of it."""
+    if not isinstance(search.source, sge.Table) or search.source.db != RESOURCES:
+        return make()
+    shape = what + _shape(search, dialect.name)
+    return ShapedQuery(shape, (search.source.name,), search.names.values, make)
+
+
+def _shape(search: Search, dialect: str) -> tuple[str, ...]:
+    """What tells a search from all that have another tree."""
+
+    def text(tree: sge.Expr) -> str:
+        # Whole queries are changed on the way.
+        return tree.sql(dialect=dialect, copy=tree.find(sge.Query) is not None)
+
+    def is_own(name: str, value: sge.Expr) -> bool:
+        return isinstance(value, sge.Column) and value.name == name and not value.table
+
+    columns = (
+        part
+        for name, value, type in search.columns
+        for part in (name, type, "" if is_own(name, value) else text(value))
+    )
+    order = (
+        part
+        for each in search.order
+        for part in (
+            f"by {each.descending} {each.nulls_first}",
+            text(each.value) if each.field is None else f"field {each.field}",
+        )
+    )
+    page = f"{search.limit} {search.offset} {search.distinct} {search.records_format}"
+    # The one value that is in a tree.
+    first = str(search.first_id)
+    # How many there are of each, for a name or a text may be anything.
+    counts = f"{len(search.columns)} {len(search.conditions)} {len(search.order)}"
+    conditions = map(text, search.conditions)
+    return (search.source.name, page, first, counts, *columns, *conditions, *order)
+
+
+def _page(search: Search, dialect: OutputDialect, with_id: bool) -> Query:
     rows = _distinct_rows(search) if search.distinct else _rows(search, with_id)
     outputs = [_record(search, dialect).as_(RECORD, copy=False)]
     if with_id:
@@ -153,8 +210,7 @@ def _record(search: Search, dialect: OutputDialect) -> sge.Expr:
     return copy_line(texts, _DELIMITERS[search.records_format])
 
 
-def total(search: Search) -> Query:
-    """How many records the search finds, without limit and offset."""
+def _total(search: Search) -> Query:
     count = sge.Count(this=sge.Star())
     if search.distinct:
         tree = _from([count], _derived(_distinct(_select(search)), "found"))
@@ -177,7 +233,7 @@ def _rows(search: Search, with_id: bool) -> sge.Select:
         order.append(each.tree())
     if not any(each.field == ID for each in search.order):
         order.append(Order(column(ID)).tree())  # pages of equal terms must not overlap
-    return _page(select, order, search)
+    return _limited(select, order, search)
 
 
 def _distinct_rows(search: Search) -> sge.Select:
@@ -194,7 +250,7 @@ def _distinct_rows(search: Search) -> sge.Select:
     # The records are all different, so ordering by all of them makes the pages definite.
     order += [Order(column(_slot(position))).tree() for position in range(len(search.columns))]
     found = _derived(_distinct(_select(search)), "found")
-    return _page(_from([sge.Star()], found), order, search)
+    return _limited(_from([sge.Star()], found), order, search)
 
 
 def _select(search: Search) -> sge.Select:
@@ -220,7 +276,7 @@ def _distinct(select: sge.Select) -> sge.Select:
     return select.distinct(copy=False)
 
 
-def _page(select: sge.Select, order: Sequence[sge.Expr], search: Search) -> sge.Select:
+def _limited(select: sge.Select, order: Sequence[sge.Expr], search: Search) -> sge.Select:
     select = select.order_by(*order, copy=False).limit(search.limit, copy=False)
     return select.offset(search.offset, copy=False) if search.offset else select
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlglot.expressions as sge
@@ -99,6 +101,7 @@ class Catalog:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._url = connections.read_url
+        self._held = threading.local()
         # A version and what was found at it, replaced as one: threads need no lock.
         self._known: tuple[int, dict[str, Entry]] = (-1, {})
         self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
@@ -124,6 +127,22 @@ class Catalog:
 
     def newest(self) -> Newest:
         """The newest snapshot, asked for each time: it is how changes of others are seen."""
+        held: Newest | None = getattr(self._held, "newest", None)
+        return held or self._ask_newest()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Within it this thread asks for the newest snapshot once."""
+        if getattr(self._held, "newest", None) is not None:
+            yield
+            return
+        self._held.newest = self._ask_newest()
+        try:
+            yield
+        finally:
+            self._held.newest = None
+
+    def _ask_newest(self) -> Newest:
         return Newest(*self._read(statements.newest)[0])
 
     def version(self, names: Sequence[str]) -> str:
@@ -158,7 +177,7 @@ class Catalog:
                 files = find_plain_files(
                     self._read, self._relation, entry.table_id, self._url.data_path
                 )
-                if self.newest() != newest:
+                if self._ask_newest() != newest:
                     return None
             found[entry.table_id] = files
         return found[entry.table_id]

@@ -21,7 +21,7 @@ _DUCKDB_PLAIN_FLOAT_END = 9999999999999998.0
 
 
 def _varchar(value: sge.Expr) -> sge.Cast:
-    return sge.cast(value, "VARCHAR", dialect="duckdb")
+    return sge.Cast(this=value, to=sge.DType.TEXT.into_expr())
 
 
 def _with_exponent(value: sge.Expr) -> sge.Expr:

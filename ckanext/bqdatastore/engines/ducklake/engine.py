@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -27,7 +27,8 @@ from ...model.errors import (
     TableNotFound,
 )
 from ...model.files import FileSource, Progress
-from ...model.query import Query, RecordStream, column
+from ...model.query import Parameter, Query, RecordStream, ShapedQuery, column
+from ...model.recent import Recent
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteMode, WriteResult
 from ..base import Abandoned, Capability, Check, Engine, EngineSettings
@@ -37,7 +38,7 @@ from .conflicts import TransactionConflict, again_on_conflict, is_conflict
 from .connection import METADATA, Connections, literal, tune
 from .dialect import DuckLakeDialect
 from .limits import Limits
-from .location import located, located_condition
+from .location import located, located_condition, placed, whereabouts
 from .pool import Lease
 from .writing import (
     TableWriter,
@@ -53,6 +54,9 @@ log = logging.getLogger(__name__)
 _BATCH_ROWS = 2_048
 """As few as DuckDB has in one vector, so that of wide rows no batch is much over a limit."""
 
+# Statements of searches and of SQL that many ask for are kept: 25 MB at most, most are short.
+_KEPT_STATEMENTS = 500
+_LONGEST_KEPT = 50_000
 _WANTED = "wanted_keys"
 _WHOLE_NUMBERS = frozenset(["int2", "int4", "int8"])
 
@@ -70,6 +74,8 @@ class DuckLakeEngine(Engine):
         )
         self._connections = Connections(settings)
         self._catalog = Catalog(self._connections)
+        # Texts of statements and the names of the values in them.
+        self._statements: Recent[Hashable, tuple[str, tuple[str, ...]]] = Recent(_KEPT_STATEMENTS)
         if self._connections.write_url.catalog == "sqlite":
             self.capabilities = Capability.LOAD_FILE | Capability.SINGLE_WRITER
         else:
@@ -82,7 +88,7 @@ class DuckLakeEngine(Engine):
         if not url.is_remote:
             require_folder(Path(url.data_path))
         with self._connections.writer() as cursor, self._connections.faults():
-            tune(cursor)
+            tune(cursor, url.is_remote)
             self._let_reader_in(cursor)
         self._connections.reader().release()
         self._catalog.newest()
@@ -137,6 +143,9 @@ class DuckLakeEngine(Engine):
             ) from None
 
     # Tables
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        return self._catalog.one_moment()
 
     def tables(self) -> list[str]:
         return self._catalog.table_names()
@@ -249,7 +258,7 @@ class DuckLakeEngine(Engine):
         values: Mapping[str, object] = {}
         if deletion.predicate is not None:
             predicate = located_condition(deletion.predicate.tree, entry.columns)
-            values = _values(deletion.predicate)
+            values = _values(deletion.predicate.parameters)
         returned = None
         with self._transaction() as cursor:
             if deletion.returning_limit:
@@ -298,16 +307,31 @@ class DuckLakeEngine(Engine):
     def query(
         self, query: Query, timeout: float | None = None, abandoned: Abandoned | None = None
     ) -> RecordStream:
-        query = located(query, self._catalog)
-        text = query.tree.sql(dialect="duckdb", copy=False)
+        text, values = self._statement(query)
         with ExitStack() as stack:
             lease = self._connections.reader()
             cursor = stack.enter_context(lease)
             limit = Limits(cursor, timeout or self.settings.statement_timeout, abandoned)
             with self._translated_errors(limit), limit:
-                reader = cursor.execute(text, _values(query)).to_arrow_reader(_BATCH_ROWS)
+                reader = cursor.execute(text, values).to_arrow_reader(_BATCH_ROWS)
             stack.pop_all()
         return RecordStream(reader.schema, self._batches(lease, reader, limit))
+
+    def _statement(self, query: Query) -> tuple[str, dict[str, object]]:
+        """A query as DuckDB is asked, and the values in it."""
+        if not isinstance(query, ShapedQuery):
+            query = located(query, self._catalog)
+            return query.tree.sql(dialect="duckdb", copy=False), _values(query.parameters)
+        where = whereabouts(query.tables, self._catalog)
+        key = (query.shape, where.version)
+        kept = self._statements.get(key)
+        if kept is None:
+            made = placed(query, where)
+            kept = made.tree.sql(dialect="duckdb", copy=False), tuple(made.parameters)
+            if len(kept[0]) + sum(map(len, query.shape)) <= _LONGEST_KEPT:
+                self._statements.put(key, kept)
+        text, names = kept
+        return text, _values({name: query.values[name] for name in names})
 
     # Files
 
@@ -407,8 +431,8 @@ _ENGINE_FAULTS = (
 )
 
 
-def _values(query: Query) -> Mapping[str, object]:
-    return {name: parameter.value for name, parameter in query.parameters.items()}
+def _values(parameters: Mapping[str, Parameter]) -> dict[str, object]:
+    return {name: parameter.value for name, parameter in parameters.items()}
 
 
 def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:

@@ -330,7 +330,7 @@ def _matches(text: sge.Expr, pattern: str) -> sge.Expr:
 
 
 def _text(value: sge.Expr) -> sge.Expr:
-    return sge.cast(value, "VARCHAR", dialect="duckdb")
+    return sge.Cast(this=value, to=sge.DType.TEXT.into_expr())
 
 
 def _joined_text(before: str, value: sge.Expr, after: str) -> sge.Expr:
@@ -352,7 +352,7 @@ def _plus(value: sge.Expr, number: int) -> sge.Expr:
 
 
 def _double(value: float) -> sge.Expr:
-    return sge.cast(sge.Literal.number(repr(float(value))), "DOUBLE", dialect="duckdb")
+    return sge.Cast(this=sge.Literal.number(repr(float(value))), to=sge.DType.DOUBLE.into_expr())
 
 
 def _one() -> sge.Expr:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 import sqlglot.expressions as sge
 
@@ -12,15 +13,41 @@ from .connection import LAKE, SCHEMA
 from .plain_files import PlainFiles
 
 
-def located(query: Query, catalog: Catalog) -> Query:
-    """A query of its own by which DuckDB finds what is asked for at the newest snapshot."""
+@dataclasses.dataclass(frozen=True)
+class Whereabouts:
+    """Where some tables are at a snapshot.
+
+    :ivar entries: those that there are, by name
+    :ivar files: of all tables if they are plain ones, or nothing
+    :ivar version: the same tables of an equal version are at the same place
+    """
+
+    entries: Mapping[str, Entry]
+    files: Mapping[str, PlainFiles]
+    version: Hashable
+
+
+def whereabouts(names: Iterable[str], catalog: Catalog) -> Whereabouts:
+    """Where tables are at the newest snapshot."""
     newest = catalog.newest()
     entries: dict[str, Entry] = {}
-    for table in _resources(query.tree):
-        entry = catalog.entry(table.name, newest)
+    for name in names:
+        entry = catalog.entry(name, newest)
         if entry is not None:
-            entries[table.name] = entry
+            entries[name] = entry
     files = _plain_files(catalog, entries, newest)
+    return Whereabouts(entries, files, (newest.schema_version, tuple(files.values())))
+
+
+def located(query: Query, catalog: Catalog) -> Query:
+    """A query of its own by which DuckDB finds what is asked for at the newest snapshot."""
+    names = {table.name for table in _resources(query.tree)}
+    return placed(query, whereabouts(sorted(names), catalog))
+
+
+def placed(query: Query, where: Whereabouts) -> Query:
+    """A query of its own by which DuckDB finds what is asked for there."""
+    entries, files = where.entries, where.files
     if files and query.if_contiguous and all(each.contiguous for each in files.values()):
         query = bound(query.if_contiguous, query.parameters)
     tree = query.tree.copy()

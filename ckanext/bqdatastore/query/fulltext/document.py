@@ -71,9 +71,9 @@ class Document:
         if isinstance(node, Not):
             return sge.not_(sge.func("coalesce", self._holds(node.operand), sge.false()))
         if isinstance(node, And):
-            return sge.and_(self._holds(node.left), self._holds(node.right))
+            return all_of(self._holds(node.left), self._holds(node.right))
         if isinstance(node, Or):
-            return sge.or_(self._holds(node.left), self._holds(node.right))
+            return any_of(self._holds(node.left), self._holds(node.right))
         return self._phrase_holds(node)
 
     def _occurs(self, word: Word) -> sge.Expr:
@@ -84,7 +84,7 @@ class Document:
         columns = self.columns_with(word)
         if columns:
             tests.append(self._in_texts(self.lexeme(word), columns))
-        return sge.or_(*tests) if tests else sge.false()
+        return any_of(*tests) if tests else sge.false()
 
     def _in_texts(self, lexeme: Lexeme, columns: Sequence[FieldType]) -> sge.Expr:
         """Whether one of the columns, as text, has the lexeme.
@@ -105,12 +105,12 @@ class Document:
                 runs = dialect.full_text_runs(text.copy(), GRAMMAR)
                 found = dialect.full_text_contains(runs, lexeme)
                 possible = self.possible(text, lexeme)
-                sure.append(sge.and_(*possible, sge.not_(compound), found))
-                unsure.append(sge.and_(*possible, compound))
-            ifs = [sge.If(this=sge.or_(*sure), true=sge.true())] if sure else []
-            ifs.append(sge.If(this=sge.or_(*unsure), true=result))
+                unsure.append(all_of(*self.possible(text, lexeme), compound.copy()))
+                sure.append(all_of(*possible, sge.not_(compound, copy=False), found))
+            ifs = [sge.If(this=any_of(*sure), true=sge.true())] if sure else []
+            ifs.append(sge.If(this=any_of(*unsure), true=result))
             result = sge.Case(ifs=ifs, default=sge.false())
-        return sge.and_(sge.or_(*cheap), result) if cheap else result
+        return all_of(any_of(*cheap), result) if cheap else result
 
     def possible(self, text: sge.Expr, lexeme: Lexeme) -> list[sge.Expr]:
         """The cheap test which rules the lexeme out for most texts, if there is one."""
@@ -214,7 +214,7 @@ class Document:
         needed = [self._occurs(word) for word in _required(node)]
         if not needed:
             return matched
-        return sge.Case(ifs=[sge.If(this=sge.and_(*needed), true=matched)], default=sge.false())
+        return sge.Case(ifs=[sge.If(this=all_of(*needed), true=matched)], default=sge.false())
 
     def _phrase_matches(self, node: Phrase, tokens: sge.Expr) -> sge.Expr:
         found = self._places(node, tokens)
@@ -292,6 +292,17 @@ def _required(node: Node) -> Iterator[Word]:
 
 def _inverse(part: _Positions) -> _Positions:
     return dataclasses.replace(part, inverted=not part.inverted)
+
+
+# sqlglot's builders copy what they are given; what is built here is nobody else's.
+
+
+def all_of(*conditions: sge.Expr) -> sge.Expr:
+    return sge.and_(*conditions, copy=False)
+
+
+def any_of(*conditions: sge.Expr) -> sge.Expr:
+    return sge.or_(*conditions, copy=False)
 
 
 def _may_share_stem(stop_word: str, word: Word) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from .dialect import Lexeme
-from .document import Document, FieldType, words_of
+from .document import Document, FieldType, all_of, any_of, words_of
 from .parser import And, Node, Phrase, Word
 from .values import PLAIN
 from .words import GRAMMAR
@@ -38,7 +38,7 @@ class Ranking:
             terms.append(weight)
         # All weights are D, 0.1; the sum of all 1/n^2 is 1.64493406685.
         each = sge.Div(this=_double(0.1 / 1.64493406685), expression=self._size(words))
-        return sge.Mul(this=_sum(terms), expression=sge.paren(each))
+        return sge.Mul(this=_sum(terms), expression=sge.Paren(this=each))
 
     def _weight(self, word: Word) -> sge.Expr:
         """How much one word's occurrences weigh."""
@@ -73,12 +73,13 @@ class Ranking:
             if not plain:
                 unsure += tests
                 continue
-            unsure.append(sge.and_(*tests, dialect.full_text_is_compound(text, exact, GRAMMAR)))
+            compound = dialect.full_text_is_compound(text.copy(), exact, GRAMMAR)
+            unsure.append(all_of(*(each.copy() for each in tests), compound))
             found = dialect.full_text_count(dialect.full_text_runs(text.copy(), GRAMMAR), lexeme)
-            counts.append(_number_if(sge.and_(*tests), found))
+            counts.append(_number_if(all_of(*tests), found))
         if not counts:
             return result
-        return sge.Case(ifs=[sge.If(this=sge.or_(*unsure), true=result)], default=_sum(counts))
+        return sge.Case(ifs=[sge.If(this=any_of(*unsure), true=result)], default=_sum(counts))
 
     def _rank_and(self, tree: Node, words: Sequence[Word]) -> sge.Expr:
         def of_tokens(tokens: sge.Expr) -> sge.Expr:
@@ -121,13 +122,13 @@ class Ranking:
             if each.text == own.text
             or (own.language and each.language and each.text[0] == own.text[0])
         ]
-        return sge.or_(*tests) if tests else None
+        return any_of(*tests) if tests else None
 
 
 def _share(value: sge.Expr) -> sge.Expr:
     """Normalization 32: x / (x + 1)."""
     one = sge.Literal.number(1)
-    more = sge.paren(sge.Add(this=one.copy(), expression=value))
+    more = sge.Paren(this=sge.Add(this=one.copy(), expression=value))
     return sge.Sub(this=one, expression=sge.Div(this=one.copy(), expression=more))
 
 
@@ -135,7 +136,7 @@ def _sum(terms: Sequence[sge.Expr]) -> sge.Expr:
     total = terms[0]
     for term in terms[1:]:
         total = sge.Add(this=total, expression=term)
-    return sge.paren(total) if len(terms) > 1 else total
+    return sge.Paren(this=total) if len(terms) > 1 else total
 
 
 def _number_if(test: sge.Expr, number: sge.Expr) -> sge.Expr:
@@ -143,9 +144,9 @@ def _number_if(test: sge.Expr, number: sge.Expr) -> sge.Expr:
 
 
 def _double(value: float) -> sge.Expr:
-    return sge.cast(sge.Literal.number(repr(value)), "double")
+    return sge.Cast(this=sge.Literal.number(repr(value)), to=sge.DType.DOUBLE.into_expr())
 
 
 def real(value: sge.Expr) -> sge.Expr:
     """PostgreSQL's ranks are float4: rows that differ by less are equal."""
-    return sge.cast(value, sge.DataType.build("float"))
+    return sge.Cast(this=value, to=sge.DType.FLOAT.into_expr())

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import duckdb
@@ -28,6 +29,7 @@ import sqlglot.expressions as sge
 from ckanext.bqdatastore.engines.base import Capability, Engine, EngineSettings
 from ckanext.bqdatastore.engines.ducklake.connection import METADATA, Connections
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
+from ckanext.bqdatastore.engines.ducklake.limits import Limits
 from ckanext.bqdatastore.engines.ducklake.url import DuckLakeURL
 from ckanext.bqdatastore.model.errors import (
     EngineUnavailable,
@@ -596,3 +598,60 @@ def test_connections_that_the_server_has_closed_are_opened_again(
 def test_errors_are_shown_without_the_name_of_their_class(raised: str, shown: str) -> None:
     url = DuckLakeURL("sqlite", {}, "/srv/lake.sqlite", "main", "/srv/lake")
     assert url.without_password(raised) == shown
+
+
+# The one thread that looks after limits
+
+
+def test_limits_of_all_statements_are_looked_after_by_one_thread(lake: DuckLakeEngine) -> None:
+    lake.query(Query(sge.select(sge.convert(1)))).read_all()
+    before = threading.active_count()
+    streams = [
+        iter(lake.query(Query(sge.select("*").from_(ENDLESS)), timeout=0.5)) for _ in range(4)
+    ]
+    for stream in streams:
+        next(stream)
+    assert threading.active_count() == before
+    for stream in streams:
+        with pytest.raises(QueryTimeout):
+            for _ in stream:
+                pass
+
+
+class Interrupted:
+    """Stands for a cursor whose statement does not end by itself."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+
+    def interrupt(self) -> None:
+        self.told.set()
+
+
+def is_interrupted(seconds: float, abandoned: Callable[[], bool] | None = None) -> bool:
+    cursor = Interrupted()
+    with Limits(cast(Any, cursor), seconds, abandoned):
+        return cursor.told.wait(10)
+
+
+def test_a_short_limit_is_not_kept_waiting_by_a_long_one() -> None:
+    with Limits(cast(Any, Interrupted()), 3_600):
+        assert is_interrupted(0.05)
+        assert is_interrupted(3_600, lambda: True)
+
+
+def test_limits_hold_in_a_forked_child() -> None:
+    assert is_interrupted(0.01)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if is_interrupted(0.01) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_breaks_while_limits_are_looked_at_leaves_those_of_others() -> None:
+    def broken() -> bool:
+        raise RuntimeError("broken")
+
+    with Limits(cast(Any, Interrupted()), 3_600, broken):
+        time.sleep(0.3)
+        assert is_interrupted(0.05)

@@ -12,6 +12,7 @@ import decimal
 import json
 import math
 import os
+import random
 import struct
 import uuid
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ from typing import Any
 import duckdb
 import psycopg2
 import psycopg2.extensions
+import pyarrow as pa
 import pytest
+import sqlglot.expressions as sge
 import yaml
 
 from ckanext.bqdatastore.engines.ducklake.connection import extension_file
 from ckanext.bqdatastore.engines.ducklake.translate import translate
-from ckanext.bqdatastore.engines.ducklake.translation import sharing
+from ckanext.bqdatastore.engines.ducklake.translation import division, sharing
 from ckanext.bqdatastore.model.errors import DatastoreFault
 from ckanext.bqdatastore.query import guard
 
@@ -336,3 +339,26 @@ def test_translation_leaves_its_tree_as_it_is() -> None:
     before = tree.sql()
     translate(tree)
     assert tree.sql() == before
+
+
+def test_means_of_integers_are_their_quotients() -> None:
+    """The short formula against the long one, on sums and counts of all sizes."""
+    chance = random.Random(7)
+    pairs = [(0, 3), (1, 2), (-1, 2), (5, 10**6), (2, 3), (-2, 3), (10**29, 10**12)]
+    for _ in range(5_000):
+        count = chance.randint(1, 10 ** chance.randint(1, 12))
+        whole = chance.randint(0, 10 ** chance.randint(1, 17))
+        rest = chance.choice([0, count // 2, chance.randint(0, count - 1)])
+        pairs.append((chance.choice([-1, 1]) * (whole * count + rest), count))
+    rows = pa.table(
+        {"a": [str(a) for a, _ in pairs], "b": pa.array([b for _, b in pairs], pa.int64())}
+    )
+    operands = [sge.cast(sge.column("a"), "INT128"), sge.column("b")]
+    found = sge.select(
+        division.mean(*(each.copy() for each in operands)).as_("mean"),
+        division.quotient(*(each.copy() for each in operands)).as_("quotient"),
+    ).from_("pairs")
+    with duckdb.connect() as connection:
+        connection.register("pairs", rows)
+        for mean, quotient in connection.execute(found.sql(dialect="duckdb")).fetchall():
+            assert mean == quotient

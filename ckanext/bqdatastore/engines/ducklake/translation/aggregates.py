@@ -21,7 +21,7 @@ from ckanext.bqdatastore.translation.terms import (
     when,
 )
 
-from .division import quotient
+from .division import mean, quotient
 from .functions import numeric
 from .json_functions import NULL_KEY, json_text, key_text
 from .terms import cast, decimal, fails
@@ -53,9 +53,9 @@ def _mean(source: str) -> Finish:
     return _as_it_is if source in ("float4", "float8") else numeric
 
 
-def _average(call: Expression) -> Expression:
+def _average(divide: Callable[[Expression, Expression], Expression]) -> Finish:
     """The sum divided by the count, each with what is around the call of `avg`."""
-    return quotient(_called("sum", call), _called("count", call.copy()))
+    return lambda call: divide(_called("sum", call), _called("count", call.copy()))
 
 
 def _called(name: str, call: Expression) -> Expression:
@@ -70,7 +70,7 @@ def _finish(name: str, source: str) -> Finish:
     if name == "sum":
         return _sum(source)
     if name == "avg" and source in (*INTEGERS, "numeric"):
-        return _average
+        return _average(quotient if source == "numeric" else mean)
     if name in _MEANS:
         return _mean(source)
     return _cast(_TYPES[name]) if name in _TYPES else _as_it_is

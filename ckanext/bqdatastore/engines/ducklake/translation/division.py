@@ -197,6 +197,45 @@ _PRODUCT = sqlglot.parse_one(
 )
 
 
+def _mean() -> sge.Expr:
+    """`_QUOTIENT` of a sum of integers and their number, of which much more is known before."""
+
+    def weight(side: str) -> str:
+        return f"(length(_text.{side}) - 1) // {_GROUP}"
+
+    def first_group(side: str) -> str:
+        length = f"(length(_text.{side}) - 1) % {_GROUP} + 1"
+        return _integer(f"left(_text.{side}, {length})")
+
+    less = f"CASE WHEN {first_group('a')} <= {first_group('b')} THEN 1 ELSE 0 END"
+    scale = f"{_SIGNIFICANT} - {_GROUP} * ({weight('a')} - {weight('b')} - {less})"
+    scale = _integer(f"least(greatest({scale}, 0), {SCALE})")
+    rest = f"(_given.a % _given.b) * {_power('_scaled.scale')}"
+    # Of a negative sum both parts are negative, or nothing.
+    half = "CASE WHEN 2 * abs(_found.r) >= _given.b THEN sign(_found.r) ELSE 0 END"
+    value = f"(_found.q * {_power('_scaled.scale')} + _found.d + {half})"
+    result = (
+        f"CASE WHEN abs(_found.q) >= {_power(str(_DIGITS - SCALE))} THEN error('{_OVERFLOW}') "
+        f"ELSE CAST({value} * {_power(f'{SCALE} - _scaled.scale')} AS DECIMAL({_DIGITS}, 0)) "
+        f"* {_UNIT} END"
+    )
+    found = {
+        "q": "_given.a // _given.b",
+        "d": f"({rest}) // _given.b",
+        "r": f"({rest}) % _given.b",
+    }
+    body = _let(found, "_found", result)
+    texts = {side: f"CAST(abs(_given.{side}) AS VARCHAR)" for side in ("a", "b")}
+    for names, called in (({"scale": scale}, "_scaled"), (texts, "_text")):
+        body = _let(names, called, body)
+    body = f"CASE WHEN _given.b = 0 THEN NULL WHEN _given.a = 0 THEN 0 ELSE {body} END"
+    given = {"a": _huge("_left"), "b": _huge("_right")}
+    return sqlglot.parse_one(_let(given, "_given", body), read="duckdb")
+
+
+_MEAN = _mean()
+
+
 def quotient(a: Expression, b: Expression) -> Expression:
     """`a / b` of numerics or integers, as PostgreSQL's `numeric`."""
     dividend, divisor = constant(a), constant(b)
@@ -205,6 +244,11 @@ def quotient(a: Expression, b: Expression) -> Expression:
         if folded is not None:
             return folded
     return _filled(_QUOTIENT, a, b)
+
+
+def mean(sum_: Expression, count: Expression) -> Expression:
+    """The mean of integers, as PostgreSQL's `numeric`; null where there are none."""
+    return _filled(_MEAN, sum_, count)
 
 
 def whole_quotient(a: Expression, b: Expression) -> Expression:

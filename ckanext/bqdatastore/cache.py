@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import redis
@@ -26,6 +26,7 @@ from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Clock = Callable[[], float]
 Key = tuple[str, ...]
 
@@ -83,9 +84,6 @@ class Stamp:
 
     marks: Mapping[str, bytes]
     taken: float
-
-    def __or__(self, later: Stamp) -> Stamp:
-        return Stamp({**later.marks, **self.marks}, min(self.taken, later.taken))
 
 
 class Cache:
@@ -312,18 +310,18 @@ class RedisStore:
 
     def read(self, names: Sequence[str]) -> list[bytes | None]:
         full = self._full(names)
-        return _only_bytes(self._ask(lambda: self._client.mget(full))) if full else []
+        return self._ask(lambda: _answers(self._client.mget(full), full)) if full else []
 
     def write(self, values: Mapping[str, bytes], seconds: float) -> None:
         self._ask(lambda: self._write(values, seconds, only_new=False).execute())
 
     def read_or_write(self, values: Mapping[str, bytes], seconds: float) -> list[bytes | None]:
-        def ask() -> Any:
+        def ask() -> list[bytes | None]:
             pipe = self._write(values, seconds, only_new=True)
             pipe.mget(self._full(values))
-            return pipe.execute()[-1]
+            return _answers(pipe.execute()[-1], values)
 
-        return _only_bytes(self._ask(ask))
+        return self._ask(ask)
 
     def remove(self, names: Collection[str], *, insist: bool = False) -> None:
         full = self._full(names)
@@ -340,12 +338,12 @@ class RedisStore:
     def _full(self, names: Iterable[str]) -> list[str]:
         return [f"{self._namespace}:{name}" for name in names]
 
-    def _ask(self, question: Callable[[], Any], *, insist: bool = False) -> Any:
+    def _ask(self, question: Callable[[], T], *, insist: bool = False) -> T:
         if not insist and self._clock() < self._silent_until:
             raise StoreUnavailable
         try:
             return question()
-        except (redis.RedisError, OSError, ValueError) as error:
+        except Exception as error:  # the client breaks on some answers that are not Redis's
             # A server that is away or slow would otherwise make every request wait for it.
             self._silent_until = self._clock() + _PAUSE_SECONDS
             self._warn(error)
@@ -362,5 +360,11 @@ class RedisStore:
         )
 
 
-def _only_bytes(found: Sequence[Any]) -> list[bytes | None]:
+def _answers(found: Any, names: Collection[str]) -> list[bytes | None]:
+    """One for each name.
+
+    :raises RedisError: they are something else
+    """
+    if not isinstance(found, list) or len(found) != len(names):
+        raise redis.InvalidResponse(f"{len(names)} values were asked for, not {type(found)}")
     return [value if isinstance(value, bytes) else None for value in found]

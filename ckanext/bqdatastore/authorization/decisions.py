@@ -95,7 +95,7 @@ def is_permitted(context: Any, permission: str, data_dict: dict[str, Any]) -> bo
         return _decide(context, permission, data_dict)
     cache = decisions()
     name = str(context.get("user") or "")
-    key = (permission, *target, user_id, name, *config.auth_settings())
+    key = (permission, *target, user_id, name, str(ttl), *config.auth_settings())
     kept = cache.get(key)
     if kept in (_YES, _NO):
         return kept == _YES
@@ -185,20 +185,24 @@ def _stamp(cache: Cache, target: Key, user_id: str, user: Any) -> Stamp | None:
 
     :param user: whose id it is, if it is anybody's
     """
+    # Before there are marks: of what is not there, anybody may ask any number.
+    package = _package_and_isolation(target)
+    if package is None:
+        return None
+    tags = {EVERYTHING, user_tag(user_id), target, package_tag(package[0])}
+    stamp = cache.stamp(tags)
+    if stamp is None or (user_id and not _is_as_known(user)):
+        return None
+    # It may have moved to another dataset before its mark was read.
+    if _package_and_isolation(target) != package or package[1] not in _SEEING_COMMITS:
+        return None
+    return stamp
+
+
+def _package_and_isolation(target: Key) -> Any:
+    """The id of the dataset that the target is or belongs to, and how the transaction sees it."""
     kind, id = target
-    stamp = cache.stamp([EVERYTHING, user_tag(user_id), target])
-    if stamp is None:
-        return None
-    if user_id and not _is_as_known(user):
-        return None
-    # By its id alone: names are given to others.
     column = model.Package.id if kind == "package" else model.Resource.package_id
     isolation = sa.func.current_setting("transaction_isolation")
-    found = model.Session.query(column, isolation).filter_by(id=id).first()
-    if found is None or found[1] not in _SEEING_COMMITS:
-        return None
-    if kind == "package":
-        return stamp
-    # Asked after the resource's mark was read: a move to another dataset replaces that mark.
-    later = cache.stamp([package_tag(found[0])])
-    return stamp | later if later else None
+    # By its id alone: names are given to others.
+    return model.Session.query(column, isolation).filter_by(id=id).first()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from ckan import plugins
 from ckan.common import aslist
 from ckan.tests import helpers
 from werkzeug.serving import make_server
+
+from devstack.process import Service
+from devstack.valkey import start_valkey
+from devstack.watchdog import Watchdog
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +48,18 @@ def address(app: Any) -> Iterator[tuple[str, int]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[tuple[str, Service]]:
+    """The URL of a server of this test's own, and the server, to be killed."""
+    watchdog = Watchdog()
+    own = start_valkey(tmp_path, watchdog)
+    try:
+        yield own.url, own.service
+    finally:
+        own.service.stop()
+        watchdog.dismiss()
 
 
 _made: tuple[Mapping[str, Any], Any] | None = None

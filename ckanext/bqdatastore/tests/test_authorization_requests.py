@@ -8,11 +8,10 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import ckantoolkit as tk
@@ -30,9 +29,8 @@ from ckanext.bqdatastore import config
 from ckanext.bqdatastore.authorization import decisions, store
 from ckanext.bqdatastore.cache import Cache, MemoryStore, RedisStore
 from devstack.process import Service
-from devstack.valkey import start_valkey
-from devstack.watchdog import Watchdog
 
+from .caches import Clock
 from .permissions import (
     READ,
     WRITE,
@@ -45,7 +43,6 @@ from .permissions import (
     run,
     statements,
 )
-from .test_cache import Clock
 
 TTL = f"{config.PREFIX}authorization.cache_ttl"
 FIELDS = [{"id": "n", "type": "int4"}]
@@ -152,17 +149,6 @@ def test_a_user_who_is_deleted_reads_nothing(site: Site, monkeypatch: pytest.Mon
 
 
 # A Redis that dies
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[tuple[str, Service]]:
-    watchdog = Watchdog()
-    own = start_valkey(tmp_path, watchdog)
-    try:
-        yield own.url, own.service
-    finally:
-        own.service.stop()
-        watchdog.dismiss()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,52 +1,21 @@
-"""What the cache promises, in memory and on a real Valkey alike, and what it does if that fails."""
+"""What the cache promises, in memory and on a real Valkey alike."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import signal
-import socket
-import threading
 import time
 import tracemalloc
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ckanext.bqdatastore.cache import Cache, MemoryStore, RedisStore, Stamp, Store, StoreUnavailable
-from devstack.process import Service
-from devstack.valkey import start_valkey
-from devstack.watchdog import Watchdog
+from ckanext.bqdatastore.cache import Cache, MemoryStore, RedisStore, Stamp, Store
 
-KEY = ("read", "somebody", "something")
-TAGS = [("user", "somebody"), ("package", "something")]
-
-
-class Clock:
-    """Seconds, as the test says."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def redis_store(clock: Clock, url: str = "") -> RedisStore:
-    return RedisStore(url or os.environ["DEVSTACK_REDIS_URL"], f"test:{uuid.uuid4()}", clock)
-
-
-def client() -> Any:
-    return redis.Redis.from_url(os.environ["DEVSTACK_REDIS_URL"])
+from .caches import KEY, TAGS, Clock, client, keep, names_in, redis_store
 
 
 @pytest.fixture
@@ -64,12 +33,6 @@ def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
 @pytest.fixture
 def cache(store: Store, clock: Clock) -> Cache:
     return Cache(store, clock)
-
-
-def keep(cache: Cache, value: bytes = b"yes", ttl: float = 10) -> None:
-    stamp = cache.stamp(TAGS)
-    assert stamp is not None
-    cache.set(KEY, value, stamp, ttl)
 
 
 def test_finds_what_was_kept(cache: Cache) -> None:
@@ -126,7 +89,7 @@ def test_a_store_that_lost_everything_gives_nothing_from_before(cache: Cache, st
     keep(cache)
     before = cache.stamp(TAGS)
     assert before is not None
-    store.remove(_names(store))
+    store.remove(names_in(store))
     assert cache.get(KEY) is None
     cache.set(KEY, b"old", before, 10)
     assert cache.get(KEY) is None
@@ -138,9 +101,11 @@ def test_a_store_that_lost_a_mark_or_a_hold_gives_nothing_from_before(
     cache: Cache, store: Store
 ) -> None:
     keep(cache)
-    (entry,) = [name for name in _names(store) if (store.read([name])[0] or b"").find(b"yes") >= 0]
+    (entry,) = [
+        name for name in names_in(store) if (store.read([name])[0] or b"").find(b"yes") >= 0
+    ]
     cache.hold(TAGS[:1])
-    store.remove(_names(store) - {entry})
+    store.remove(names_in(store) - {entry})
     assert cache.get(KEY) is None
     cache.stamp(TAGS)
     assert cache.get(KEY) is None
@@ -152,21 +117,6 @@ def test_caches_on_one_store_know_of_each_others_drops(store: Store, clock: Cloc
     assert other.get(KEY) == b"yes"
     other.drop(TAGS[:1])
     assert one.get(KEY) is None
-
-
-def test_two_stamps_together_are_as_old_as_the_older(cache: Cache, clock: Clock) -> None:
-    first = cache.stamp(TAGS[:1])
-    clock.now += 6
-    second = cache.stamp(TAGS[1:])
-    assert first is not None
-    assert second is not None
-    assert (first | second).taken == first.taken
-    cache.set(KEY, b"yes", first | second, 5)
-    assert cache.get(KEY) is None
-    cache.set(KEY, b"yes", first | second, 7)
-    assert cache.get(KEY) == b"yes"
-    cache.drop(TAGS[1:])
-    assert cache.get(KEY) is None
 
 
 def test_the_time_counts_from_the_stamp(clock: Clock) -> None:
@@ -214,7 +164,7 @@ def test_nothing_of_a_key_or_tag_can_be_read_in_redis(clock: Clock) -> None:
     assert stamp is not None
     cache.set(("read", secret), b"yes", stamp, 10)
     assert cache.get(("read", secret)) == b"yes"
-    names = _names(store)
+    names = names_in(store)
     assert len(names) == 2
     assert all(re.fullmatch("[0-9a-f]{40}", name) for name in names)
     assert not any(b"naughty" in (value or b"") for value in store.read(list(names)))
@@ -283,91 +233,6 @@ def test_what_is_used_stays_longest(clock: Clock) -> None:
     assert store.read(["a", "b"]) == [b"1", None]
 
 
-# A Redis that fails
-
-
-@contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The URL of something that takes connections, and `answer`s them."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with closing(connection):
-                    try:
-                        answer(connection)
-                    except OSError:
-                        continue
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join(timeout=10)
-
-
-def silence(connection: socket.socket) -> None:
-    while connection.recv(4096):
-        pass
-
-
-def nonsense(connection: socket.socket) -> None:
-    while connection.recv(4096):
-        connection.sendall(b":forty-two\r\n$-7\r\n\xff\xfe\r\n")
-
-
-def hang_up(connection: socket.socket) -> None:
-    connection.recv(1)
-
-
-def refuse(connection: socket.socket) -> None:
-    while connection.recv(4096):
-        connection.sendall(b"-OOM command not allowed\r\n" * 8)
-
-
-@pytest.mark.parametrize("answer", [silence, nonsense, hang_up, refuse])
-def test_a_server_that_fails_is_as_no_cache(
-    answer: Callable[[socket.socket], None], clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    with server(answer) as url, caplog.at_level(logging.WARNING):
-        cache = Cache(redis_store(clock, url), clock)
-        for _ in range(3):
-            clock.now += 2  # past the pause after a failure
-            assert cache.get(KEY) is None
-            assert cache.stamp(TAGS) is None
-            cache.hold(TAGS)
-            cache.drop(TAGS)
-        own = [each for each in caplog.records if "ckanext.bqdatastore.redis_url" in each.message]
-        assert len(own) == 1
-        clock.now += 60
-        assert cache.get(KEY) is None
-        own = [each for each in caplog.records if "ckanext.bqdatastore.redis_url" in each.message]
-        assert len(own) == 2
-
-
-def test_after_a_failure_it_is_left_alone_for_a_while(clock: Clock) -> None:
-    asked = 0
-
-    def count(connection: socket.socket) -> None:
-        nonlocal asked
-        asked += 1
-
-    with server(count) as url:
-        store = redis_store(clock, url)
-        for _ in range(50):
-            with pytest.raises(StoreUnavailable):
-                store.read(["a"])
-        first = asked
-        clock.now += 2
-        with pytest.raises(StoreUnavailable):
-            store.read(["a"])
-        assert 0 < first < asked <= 2 * first
-
-
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -381,9 +246,9 @@ def test_a_value_that_does_not_parse_is_no_value(
     garbage: bytes, store: Store, clock: Clock
 ) -> None:
     cache = Cache(store, clock)
-    before = _names(store)
+    before = names_in(store)
     keep(cache)
-    for name in _names(store) - before:
+    for name in names_in(store) - before:
         store.write({name: garbage}, 100)
     assert cache.get(KEY) is None
 
@@ -392,132 +257,16 @@ def test_an_entry_in_anothers_place_is_no_value(store: Store, clock: Clock) -> N
     cache = Cache(store, clock)
     stamp = cache.stamp(TAGS)
     assert stamp is not None
-    names = _names(store)
+    names = names_in(store)
     cache.set(("read", "open"), b"yes", stamp, 10)
-    (open_name,) = _names(store) - names
+    (open_name,) = names_in(store) - names
     cache.set(("read", "secret"), b"no", stamp, 10)
-    (secret_name,) = _names(store) - names - {open_name}
+    (secret_name,) = names_in(store) - names - {open_name}
     (text,) = store.read([open_name])
     assert text is not None
     store.write({secret_name: text}, 10)
     assert cache.get(("read", "open")) == b"yes"
     assert cache.get(("read", "secret")) is None
-
-
-def test_names_of_another_kind_are_no_values(clock: Clock) -> None:
-    store = redis_store(clock)
-    cache = Cache(store, clock)
-    keep(cache)
-    for name in client().keys(f"{store._namespace}:*"):
-        client().delete(name)
-        client().rpush(name, "a", "b")
-    assert cache.get(KEY) is None
-    assert cache.stamp(TAGS) is None
-
-
-def _names(store: Store) -> set[str]:
-    if isinstance(store, MemoryStore):
-        return set(store._values)
-    assert isinstance(store, RedisStore)
-    prefix = f"{store._namespace}:"
-    return {str(name, "ascii").removeprefix(prefix) for name in client().keys(f"{prefix}*")}
-
-
-# A Redis that goes away and comes back
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[tuple[str, Service]]:
-    """A server of this test's own, to be killed."""
-    watchdog = Watchdog()
-    own = start_valkey(tmp_path, watchdog)
-    try:
-        yield own.url, own.service
-    finally:
-        own.service.stop()
-        watchdog.dismiss()
-
-
-def test_a_drop_that_could_not_be_told_comes_before_the_next_answer(
-    clock: Clock, valkey: tuple[str, Service]
-) -> None:
-    url, service = valkey
-    namespace = f"test:{uuid.uuid4()}"
-    cache = Cache(RedisStore(url, namespace, clock), clock)
-    keep(cache)
-    assert cache.get(KEY) == b"yes"
-    process = service.process
-    process.send_signal(signal.SIGSTOP)  # there, but does not answer
-    cache.drop(TAGS[:1])
-    assert cache.get(KEY) is None
-    process.send_signal(signal.SIGCONT)
-    clock.now += 2
-    assert cache.get(KEY) is None
-    other = Cache(RedisStore(url, namespace, clock), clock)
-    assert other.get(KEY) is None
-    keep(cache)
-    assert other.get(KEY) == b"yes"
-
-
-def test_a_drop_is_told_at_once_though_redis_has_just_failed(
-    clock: Clock, valkey: tuple[str, Service]
-) -> None:
-    url, _ = valkey
-    namespace = f"test:{uuid.uuid4()}"
-    one, other = (Cache(RedisStore(url, namespace, clock), clock) for _ in range(2))
-    keep(one)
-    with closing(redis.Redis.from_url(url)) as server:
-        server.client_pause(2000)
-        assert one.get(KEY) is None  # what makes it leave Redis alone for a second of its clock
-        server.execute_command("CLIENT", "UNPAUSE")
-    assert one.stamp(TAGS) is None
-    assert other.get(KEY) == b"yes"
-    one.drop(TAGS[:1])
-    assert other.get(KEY) is None
-
-
-class Remote:
-    """One process's way to a store, which may be cut."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.is_cut = False
-
-    def __getattr__(self, name: str) -> Any:
-        if self.is_cut:
-            raise StoreUnavailable
-        return getattr(self._store, name)
-
-
-def test_a_drop_that_could_not_be_told_is_told_though_nobody_asks(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ckanext.bqdatastore.cache._PAUSE_SECONDS", 0.01)
-    way: Any = Remote(store)
-    one, other = Cache(way, clock), Cache(store, clock)
-    keep(other)
-    way.is_cut = True
-    for tag in TAGS:
-        one.drop([tag])
-    time.sleep(0.05)  # some more attempts
-    assert other.get(KEY) == b"yes"
-    way.is_cut = False
-    while other.get(KEY) is not None:
-        time.sleep(0.005)
-    keep(other)
-    assert other.get(KEY) == b"yes"
-
-
-def test_a_killed_server_is_as_no_cache(clock: Clock, valkey: tuple[str, Service]) -> None:
-    url, service = valkey
-    cache = Cache(redis_store(clock, url), clock)
-    keep(cache)
-    assert cache.get(KEY) == b"yes"
-    service.process.kill()
-    service.process.wait()
-    assert cache.get(KEY) is None
-    assert cache.stamp(TAGS) is None
-    cache.drop(TAGS)
 
 
 # Any interleaving

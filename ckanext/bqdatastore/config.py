@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ckantoolkit as tk
+import redis
 
 from .engines.base import EngineSettings
 from .model.errors import Misconfigured
@@ -20,7 +22,7 @@ WRITE_URL = "ckan.datastore.write_url"
 READ_URL = "ckan.datastore.read_url"
 TRIGGER_URL = f"{PREFIX}trigger_url"
 
-_REDIS = re.compile(r"(rediss?|unix)://.+")
+_REDIS = re.compile(r"rediss?://([^/?]+(/\d*)?|/\d+)(\?.*)?|unix://.+")
 _POSTGRESQL = re.compile(r"postgresql://[^/]*/[^/?]+")
 # Those that decide who may see or change datasets.
 _AUTH_SETTINGS = (
@@ -112,11 +114,21 @@ def trigger_url() -> str:
 def redis_url() -> str:
     """A Redis that all processes of the site share; empty for none."""
     value = str(_get("redis_url") or "")
-    if value and not _REDIS.fullmatch(value):
+    if value and not _is_redis(value):
         raise Misconfigured(
             f"{PREFIX}redis_url: must name a Redis server, as redis://localhost:6379/1."
         )
     return value
+
+
+@functools.cache
+def _is_redis(url: str) -> bool:
+    """Whether Redis's client can read it."""
+    try:
+        redis.ConnectionPool.from_url(url).make_connection()  # which connects when it is used
+    except (ValueError, TypeError):
+        return False
+    return bool(_REDIS.fullmatch(url))
 
 
 def authorization_cache_ttl() -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -123,3 +124,13 @@ def _tell(found: str) -> None:
 def _with_header(response: flask.Response) -> flask.Response:
     response.headers[HEADER] = flask.g.bqdatastore_cache
     return response
+
+
+def _begin_anew() -> None:
+    """A forked child must not wait for a lock that a thread of its parent held."""
+    global _lock
+    _lock = threading.Lock()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

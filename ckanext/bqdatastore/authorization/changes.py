@@ -5,7 +5,7 @@ that any of its connections sends, whichever action, command or plugin it comes 
 which decisions it touches; any other statement that may write to one of the tables touches all.
 What was touched is noted with the connection and held, so that nobody keeps what others still see.
 It is dropped when the connection goes back to its pool, before whoever commits is told that it is
-done.
+done. A connection that stays open is held anew as it commits: what was kept until then is gone.
 
 Not seen is what goes past SQLAlchemy's connections (`psql`, a cursor of psycopg2's, a function of
 the database that writes): decisions follow that when their time is up.
@@ -26,8 +26,8 @@ from ..cache import Key
 from . import store
 from .store import EVERYTHING, package_tag, resource_tag, user_tag
 
-# In the `info` of a connection: tags of what it has changed, how many rows a flush writes now, and
-# the tags of those that it has written of them.
+# In the `info` of a connection: tags of what it has changed, the table of each row that a flush
+# writes now, and the tags of those that it has written of them.
 _TAGS = "bqdatastore_tags"
 _ROWS = "bqdatastore_rows"
 _TAGS_OF_ROWS = "bqdatastore_tags_of_rows"
@@ -82,6 +82,8 @@ _CLASSES = tuple(_WATCHED)
 _TABLES: frozenset[str] = frozenset(sa.inspect(each).local_table.name for each in _CLASSES)
 _READING = (sa.sql.Select, sa.sql.selectable.CompoundSelect)
 _WRITING = frozenset({"insert", "update", "delete", "merge", "truncate", "drop", "alter", "copy"})
+# What runs something that was said elsewhere.
+_OPAQUE = re.compile(r"\s*(?:execute|call|commit\s+prepared)\b", re.IGNORECASE)
 
 
 @cache
@@ -90,6 +92,8 @@ def watch() -> None:
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", _before_statement)
     for name in ("rollback", "rollback_savepoint"):
         sa.event.listen(sa.engine.Engine, name, _forget_rows)
+    for name in ("commit", "commit_twophase"):
+        sa.event.listen(sa.engine.Engine, name, _before_commit)
     sa.event.listen(sa.pool.Pool, "checkin", _after_transactions)
     sa.event.listen(orm.Session, "after_begin", _after_begin)
     sa.event.listen(orm.Session, "after_transaction_end", _after_transaction_end)
@@ -163,21 +167,21 @@ def _tags(changed: Any) -> Iterator[Key]:
 
 
 def _before_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
-    connection.info[_ROWS] = connection.info.get(_ROWS, 0) + 1
+    connection.info.setdefault(_ROWS, []).append(mapper.local_table.name)
 
 
 def _after_row(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
-    _end_row(connection.info, set(_tags(row)))
+    _end_row(mapper, connection.info, set(_tags(row)))
 
 
 def _after_update(mapper: Any, connection: sa.engine.Connection, row: Any) -> None:
     """Told of rows that stay as they are, too."""
-    _end_row(connection.info, set(_tags(row)) if _has_changed(row) else set())
+    _end_row(mapper, connection.info, set(_tags(row)) if _has_changed(row) else set())
 
 
-def _end_row(info: Info, tags: set[Key]) -> None:
+def _end_row(mapper: Any, info: Info, tags: set[Key]) -> None:
     """The tags of rows that are written together are held together."""
-    info[_ROWS] -= 1
+    info[_ROWS].remove(mapper.local_table.name)
     info.setdefault(_TAGS_OF_ROWS, set()).update(tags)
     if not info[_ROWS]:
         _note(info, info.pop(_TAGS_OF_ROWS))
@@ -207,8 +211,11 @@ def _before_statement(
 
 def _is_of_rows(connection: sa.engine.Connection, context: Any) -> bool:
     """Whether a flush sends it, for rows that it tells of one by one."""
-    options = getattr(context, "execution_options", ())
-    return bool(connection.info.get(_ROWS)) and "compiled_cache" in options
+    rows = connection.info.get(_ROWS)
+    if not rows or "compiled_cache" not in getattr(context, "execution_options", ()):
+        return False
+    table = getattr(context.compiled.statement, "table", None)
+    return getattr(table, "name", None) in rows
 
 
 def _may_write(statement: str, context: Any) -> bool:
@@ -220,6 +227,8 @@ def _may_write(statement: str, context: Any) -> bool:
             return False
         if getattr(construct, "is_dml", False) and isinstance(construct.table, sa.Table):
             return construct.table.name in _TABLES
+    if _OPAQUE.match(statement):
+        return True
     text = statement.lower()
     if not any(word in text for word in _WRITING):
         return False
@@ -233,6 +242,13 @@ def _may_write(statement: str, context: Any) -> bool:
 def _note(info: Info, tags: set[Key]) -> None:
     if tags:
         info.setdefault(_TAGS, set()).update(tags)
+        store.hold(tags)
+
+
+def _before_commit(connection: sa.engine.Connection, *of_two_phases: Any) -> None:
+    """What the connection has changed may be held no longer: a hold ends by itself in time."""
+    tags = connection.info.get(_TAGS)
+    if tags:
         store.hold(tags)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from functools import cache
@@ -71,3 +72,13 @@ def _made(redis_url: str, site_id: str) -> Cache:
 @cache
 def _version() -> str:
     return version("ckanext-bqdatastore")
+
+
+def _begin_anew() -> None:
+    """A forked child must not wait for a lock that a thread of its parent held."""
+    global _lock
+    _lock = threading.Lock()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

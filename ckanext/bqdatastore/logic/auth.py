@@ -88,8 +88,9 @@ def _answer(
         return {"success": True}
     return {
         "success": False,
-        "msg": f"User {context.get('user')} not authorized to perform {permission} on resource "
-        f"{data_dict['id']}",
+        "msg": tk._("User {0} not authorized to perform {1} on resource {2}").format(
+            context.get("user"), permission, data_dict["id"]
+        ),
     }
 
 

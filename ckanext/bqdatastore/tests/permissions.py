@@ -252,6 +252,53 @@ def hide_while_another_row_is_written(here: Situation) -> None:
         sa.event.remove(model.Resource, "before_update", beside)
 
 
+def hide_in_bulk_while_another_row_is_written(here: Situation) -> None:
+    """By a plugin that is told of rows, and has a session of its own on their connection."""
+
+    def beside(mapper: Any, connection: Any, row: Any) -> None:
+        with orm.Session(bind=connection) as session:
+            session.bulk_update_mappings(
+                sa.inspect(model.Package), [{"id": here.dataset, "private": True}]
+            )
+
+    resource = model.Resource.get(here.resource)
+    assert resource is not None
+    resource.description = "Another text"
+    sa.event.listen(model.Resource, "before_update", beside)
+    try:
+        model.Session.commit()
+    finally:
+        sa.event.remove(model.Resource, "before_update", beside)
+
+
+def hide_by_a_prepared_statement(here: Situation) -> None:
+    """On the one connection of its engine, while nobody has kept anything since."""
+    engine = sa.create_engine(tk.config["sqlalchemy.url"], pool_size=1, max_overflow=0)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "PREPARE hide (text) AS UPDATE package SET private = true WHERE id = $1"
+        )
+    ask_elsewhere(here)
+    ask_elsewhere(here)
+    with engine.begin() as connection:
+        connection.execute(sa.text("EXECUTE hide (:id)"), {"id": here.dataset})
+    engine.dispose()
+
+
+def hide_by_a_procedure(here: Situation) -> None:
+    name = f"hide_{here.dataset.replace('-', '_')}"
+    with model.meta.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE PROCEDURE {name}() LANGUAGE SQL AS "
+            f"$$ UPDATE package SET private = true WHERE id = '{here.dataset}' $$"
+        )
+    ask_elsewhere(here)
+    ask_elsewhere(here)
+    with model.meta.engine.begin() as connection:
+        connection.exec_driver_sql(f"CALL {name}()")
+        connection.exec_driver_sql(f"DROP PROCEDURE {name}")
+
+
 def hide_in_a_session_within_a_transaction(here: Situation) -> None:
     """What the session calls a commit is none."""
     with model.meta.engine.connect() as connection, connection.begin():
@@ -529,6 +576,12 @@ CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
     "dataset made private by the driver's text": (public, hide_by_the_drivers_text),
     "dataset made private within a SELECT": (public, hide_within_a_select),
     "dataset made private beside other rows": (public, hide_while_another_row_is_written),
+    "dataset made private beside other rows in bulk": (
+        public,
+        hide_in_bulk_while_another_row_is_written,
+    ),
+    "dataset made private by a prepared statement": (public, hide_by_a_prepared_statement),
+    "dataset made private by a procedure": (public, hide_by_a_procedure),
     "dataset made private in a joined session": (public, hide_in_a_session_within_a_transaction),
     "dataset made private after a flush failed": (public, hide_after_a_flush_that_fails),
     "dataset made private around a savepoint": (public, hide_around_a_savepoint),

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import re
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from ckanext.bqdatastore.authorization import store
 from ckanext.bqdatastore.cache import Cache, MemoryStore
 from ckanext.bqdatastore.logic import auth
 
+from .caches import Clock, names_in
 from .permissions import (
     CAUSES,
     GRANTS,
@@ -45,7 +47,6 @@ from .permissions import (
     statements,
     sysadmin,
 )
-from .test_cache import Clock
 
 TTL = f"{config.PREFIX}authorization.cache_ttl"
 REDIS = f"{config.PREFIX}redis_url"
@@ -269,7 +270,8 @@ def test_rows_that_are_written_together_are_told_together(
         resource.id, resource.package_id = id, here.dataset
         model.Session.add(resource)
     model.Session.commit()
-    assert told == [{store.resource_tag(id) for id in ids}]
+    # As they are written, and as they are committed.
+    assert told == [{store.resource_tag(id) for id in ids}] * 2
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
@@ -327,6 +329,85 @@ def test_a_connection_that_stays_open_after_its_commit_lets_nothing_be_kept(plac
         connection.invalidate()
     assert ask("", READ, here.resource) == "no"
     assert is_remembered(here)
+
+
+@contextmanager
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Clock, list[Cache]]]:
+    """Memory with a clock of its own, and the caches that are told of changes."""
+    clock = Clock()
+    cache = Cache(MemoryStore(100_000, clock), clock)
+    with monkeypatch.context() as replacing:
+        replacing.setattr(decisions_module, "decisions", lambda: cache)
+        told = [cache]
+        replacing.setattr(store, "_all", lambda: told)
+        yield clock, told
+
+
+@pytest.mark.parametrize("kind", ["of the pool", "detached"])
+def test_a_connection_that_changes_for_longer_than_a_hold_and_stays_open(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = public()
+    with own_cache(monkeypatch) as (clock, _), model.meta.engine.connect() as connection:
+        if kind == "detached":
+            connection.detach()
+        with connection.begin():
+            connection.execute(
+                sa.text("UPDATE package SET private = true WHERE id = :id"), {"id": here.dataset}
+            )
+            clock.now += 3000
+            ask_elsewhere(here)
+            assert is_remembered(here)
+        assert ask("", READ, here.resource) == "no"
+        connection.close()
+        assert ask("", READ, here.resource) == "no"
+
+
+def test_a_setting_that_is_lowered_counts_for_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = public()
+    with own_cache(monkeypatch) as (clock, told):
+        assert ask("", READ, here.resource) == "yes"
+        told.clear()
+        hide_by_mappings(here)
+        monkeypatch.setitem(tk.config, TTL, 10.0)
+        clock.now += 10
+        assert ask("", READ, here.resource) == "no"
+
+
+@pytest.mark.parametrize("permission", ["read", "create", "update", "delete", "patch"])
+def test_ids_that_nobody_has_leave_nothing_behind(
+    permission: str, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for any number of them."""
+    monkeypatch.setitem(tk.config, "ckan.site_id", f"site-{uuid.uuid4()}")
+    for id in ("", "no such id", str(uuid.uuid4())):
+        for name in ("resource_id", "package_id"):
+            app.post(
+                "/api/action/datastore_authorize",
+                json={name: id, "permission": permission},
+            )
+    assert names_in(store.decisions()._store) == set()
+
+
+@pytest.mark.parametrize("locked", ["store", "cache", "place"])
+def test_a_forked_child_does_not_wait_for_what_a_thread_of_its_parent_held(locked: str) -> None:
+    cache = store.decisions()
+    lock = {
+        "store": getattr(cache._store, "_lock", cache._lock),  # Redis's has none
+        "cache": cache._lock,
+        "place": store._lock,
+    }[locked]
+    with lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            store.decisions().drop([store.EVERYTHING])
+            store.decisions().get(("a key",))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    assert status == 0
 
 
 def test_what_does_not_touch_permissions_drops_nothing() -> None:

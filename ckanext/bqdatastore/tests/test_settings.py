@@ -107,7 +107,14 @@ def test_no_other_module_reads_a_setting() -> None:
         ("authorization.cache_ttl", ["", "soon", "-1", "nan", "inf"]),
         ("cache.results_ttl", ["", "soon", "-1", "nan", "inf"]),
         ("cache.results_max_mb", ["", "much", "0", "-1", "1.5", "inf"]),
-        ("redis_url", ["localhost", "http://localhost", "redis://"]),
+        (
+            "redis_url",
+            [
+                *("localhost", "http://localhost", "redis://", "redis://localhost:port/1"),
+                *("redis://localhost:99999/1", "redis://localhost/one"),
+                *("redis://localhost/1?db=one", "redis://localhost/1?no_such_option=1"),
+            ],
+        ),
         ("threads", ["", "many", "0", "-2", "1.5", "inf"]),
         ("memory_limit", ["", "much", "80%", "1", "-1GB", "1GB; SELECT 1"]),
         ("allowed_functions_file", ["/none", "."]),

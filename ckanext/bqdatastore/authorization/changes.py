@@ -7,8 +7,8 @@ What was touched is noted with the connection and held, so that nobody keeps wha
 It is dropped when the connection goes back to its pool, before whoever commits is told that it is
 done. A connection that stays open is held anew as it commits: what was kept until then is gone.
 
-Not seen is what goes past SQLAlchemy's connections (`psql`, a cursor of psycopg2's, a function of
-the database that writes): decisions follow that when their time is up.
+Not seen is what goes past SQLAlchemy's connections (`psql`, a cursor of psycopg2's, a function or
+view of the database that writes): decisions follow that when their time is up.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ def watch() -> None:
             sa.event.listen(each, f"after_{name}", after, propagate=True)
 
 
+def is_watching() -> bool:
+    """Whether this process hears of changes."""
+    return bool(watch.cache_info().currsize)
+
+
 def is_settled(session: orm.Session) -> bool:
     """Whether all that the session has to say of permissions is in the database for all to see."""
     connections = session.info.get(_CONNECTIONS, ())
@@ -181,9 +186,11 @@ def _after_update(mapper: Any, connection: sa.engine.Connection, row: Any) -> No
 
 def _end_row(mapper: Any, info: Info, tags: set[Key]) -> None:
     """The tags of rows that are written together are held together."""
-    info[_ROWS].remove(mapper.local_table.name)
+    rows, name = info.get(_ROWS, []), mapper.local_table.name
+    if name in rows:  # unless another listener has rolled back a savepoint of its own meanwhile
+        rows.remove(name)
     info.setdefault(_TAGS_OF_ROWS, set()).update(tags)
-    if not info[_ROWS]:
+    if not rows:
         _note(info, info.pop(_TAGS_OF_ROWS))
 
 

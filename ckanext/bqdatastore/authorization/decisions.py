@@ -88,6 +88,7 @@ def is_permitted(context: Any, permission: str, data_dict: dict[str, Any]) -> bo
         not ttl
         or target is None
         or user_id is None
+        or not changes.is_watching()
         or not context.keys() <= _USUAL
         or not _is_stock(permission)
         or not changes.is_settled(session)

@@ -42,7 +42,7 @@ def datastore_delete(
     request = dict(data_dict)
     try:
         return original_action(context, data_dict)
-    except tk.ObjectNotFound:
+    except tk.ObjectNotFound as missing:
         name = str(request.get("resource_id") or request.get("id"))
         backend = DatastoreBackend.get_active_backend()
         if (
@@ -52,7 +52,10 @@ def datastore_delete(
             or not backend.resource_exists(name)
         ):
             raise
-        tk.check_access("sysadmin", context, {})
+        try:
+            tk.check_access("sysadmin", context, {})
+        except tk.NotAuthorized:
+            raise missing from None
         return backend.delete(context, {"resource_id": name})
 
 

@@ -24,6 +24,9 @@ def main() -> None:
     config: dict[str, Any] = {**load_config(ini), **own_settings}
     app = make_app(config)
 
+    import ckantoolkit as tk
+    from ckan import model
+
     from .permissions import READ, ask, beyond_the_user, statements
 
     def search(token: str, resource_id: str, later: int) -> int:
@@ -37,7 +40,30 @@ def main() -> None:
             )
         return int(answer.status_code)
 
-    questions: dict[str, Callable[..., Any]] = {"permission": ask, "search": search}
+    def authorize(user: str, resource_id: str) -> bool:
+        """What our own action says."""
+        context: Any = {"user": user, "auth_user_obj": model.User.get(user)}
+        try:
+            tk.get_action("datastore_authorize")(context, {"resource_id": resource_id})
+        except tk.NotAuthorized:
+            return False
+        finally:
+            model.Session.remove()
+        return True
+
+    def hide(dataset_id: str) -> None:
+        """Make a dataset private, in this process."""
+        package = model.Package.get(dataset_id)
+        assert package is not None
+        package.private = True
+        model.Session.commit()
+
+    questions: dict[str, Callable[..., Any]] = {
+        "permission": ask,
+        "search": search,
+        "authorize": authorize,
+        "hide": hide,
+    }
     print(json.dumps(["ready", 0]), file=answers, flush=True)
     for line in iter(sys.stdin.readline, ""):
         kind, *question = json.loads(line)

@@ -271,6 +271,22 @@ def hide_in_bulk_while_another_row_is_written(here: Situation) -> None:
         sa.event.remove(model.Resource, "before_update", beside)
 
 
+def hide_while_a_savepoint_is_rolled_back(here: Situation) -> None:
+    """By a plugin that tries something beside the row, and gives it up."""
+
+    def beside(mapper: Any, connection: Any, row: Any) -> None:
+        connection.begin_nested().rollback()
+
+    package = model.Package.get(here.dataset)
+    assert package is not None
+    package.private = True
+    sa.event.listen(model.Package, "before_update", beside)
+    try:
+        model.Session.commit()
+    finally:
+        sa.event.remove(model.Package, "before_update", beside)
+
+
 def hide_by_a_prepared_statement(here: Situation) -> None:
     """On the one connection of its engine, while nobody has kept anything since."""
     engine = sa.create_engine(tk.config["sqlalchemy.url"], pool_size=1, max_overflow=0)
@@ -580,6 +596,7 @@ CAUSES: dict[str, tuple[Callable[[], Situation], Change]] = {
         public,
         hide_in_bulk_while_another_row_is_written,
     ),
+    "dataset made private, a savepoint given up": (public, hide_while_a_savepoint_is_rolled_back),
     "dataset made private by a prepared statement": (public, hide_by_a_prepared_statement),
     "dataset made private by a procedure": (public, hide_by_a_procedure),
     "dataset made private in a joined session": (public, hide_in_a_session_within_a_transaction),

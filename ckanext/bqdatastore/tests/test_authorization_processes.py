@@ -22,7 +22,7 @@ from ckanext.bqdatastore import config
 from .permissions import CAUSES, GRANTS, Situation, ask, new_user, private, public, run
 
 INI = Path(__file__).parents[3] / "test.ini"
-SHARING = {
+SHARING: dict[str, Any] = {
     f"{config.PREFIX}authorization.cache_ttl": 3600,
     "ckan.auth.allow_dataset_collaborators": True,
 }
@@ -62,6 +62,13 @@ class Other:
         """
         return self._ask("search", token, resource_id, later)[0]
 
+    def authorize(self, here: Situation) -> bool:
+        """What the action says that is there for others to ask."""
+        return bool(self._ask("authorize", here.user, here.resource)[0])
+
+    def hide(self, here: Situation) -> None:
+        self._ask("hide", here.dataset)
+
     def _ask(self, *question: str | int) -> tuple[Any, int]:
         assert self._process.stdin is not None
         print(json.dumps(question), file=self._process.stdin, flush=True)
@@ -89,6 +96,21 @@ def start() -> Iterator[Callable[[str], Other]]:
     yield get
     for each in started.values():
         each.end()
+
+
+@pytest.mark.parametrize("backend", ["ours", "stock"])
+def test_what_a_process_changes_itself_it_knows_whatever_its_backend(backend: str) -> None:
+    """The plugin may be enabled before the URLs are changed."""
+    settings = dict(SHARING)
+    if backend == "stock":
+        settings["ckan.datastore.write_url"] = os.environ["DEVSTACK_STOCK_WRITE_URL"]
+        settings["ckan.datastore.read_url"] = os.environ["DEVSTACK_STOCK_READ_URL"]
+    here = public(new_user())
+    other = Other(settings)
+    assert [other.authorize(here) for _ in range(2)] == [True, True]
+    other.hide(here)
+    assert other.authorize(here) is False
+    other.end()
 
 
 @pytest.mark.parametrize("cause", CAUSES)

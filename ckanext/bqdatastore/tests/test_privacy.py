@@ -424,6 +424,20 @@ def test_the_list_of_tables_is_that_of_stock(site: Site) -> None:
     }
 
 
+def test_a_table_that_the_site_shows_to_all_is_found_by_the_name_that_is_set(
+    site: Site, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tk.config.get("ckan.datastore.public_table_search") is None:
+        pytest.skip("CKAN 2.11 has no such setting; 2.12 has")
+    alias = site.names["alias"]
+    monkeypatch.setitem(tk.config, "ckan.datastore.public_table_search", [alias])
+    routes = {
+        "as it is set": Route("datastore_search", OPEN, {"resource_id": alias}),
+        "by another name": Route("datastore_search", SEEN, {"resource_id": "{hidden}"}),
+    }
+    assert wrong(site, backend, routes) == []
+
+
 def test_the_list_of_tables_goes_to_nobody_where_the_site_says_so(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

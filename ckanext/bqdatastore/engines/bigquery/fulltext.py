@@ -7,14 +7,15 @@ A tree may hold two calls that BigQuery does not know: `STEM` of a word of the q
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import sqlglot.expressions as sge
 
+from ...model.errors import InvalidRequest
 from ...model.fulltext import Body, Grammar, Lexeme
 from ...model.query import Parameter, Query
-from . import stemming
+from . import stemmer, stemming
 from .forms import (
     as_text,
     call,
@@ -34,6 +35,10 @@ _HAS_STEM = "HAS_STEM"
 
 # Stands in no token.
 _SEPARATOR = "\x01"
+
+# BigQuery takes requests of 10 MB. An element of a list is `{"value": "..."}, ` in it.
+_MOST_BYTES = 8_000_000
+_ELEMENT_BYTES = 15
 
 # PostgreSQL keeps no more positions of one lexeme.
 _MOST_POSITIONS = 256
@@ -248,7 +253,7 @@ def stems_of_list(query: Query) -> pa.RecordBatch | None:
     listed = query.tree.find(sge.Placeholder)
     assert listed is not None
     words = list(query.parameters[listed.name].value)
-    stems = [stemming.stem(word, stem.expressions[1].name) for word in words]
+    stems = stemmer.stems(words, stem.expressions[1].name)
     return pa.record_batch(
         {"word": pa.array(words, pa.string()), "stem": pa.array(stems, pa.string())}
     )
@@ -272,10 +277,19 @@ def with_stems(
         bound[name] = Parameter(value, type)
         return sge.Placeholder(this=name)
 
+    def among(token: sge.Expr, words: Sequence[str]) -> sge.Expr:
+        # All begin in the same way: most tokens need not be looked up, and stems of one kind have
+        # the same endings.
+        start = _common_start(words[0], words[-1])
+        ends = tuple(word[len(start) :] for word in words)
+        end = call("SUBSTR", token.copy(), number(len(start) + 1))
+        begins = call("STARTS_WITH", token, bind(start, "text"))
+        return sge.paren(sge.and_(begins, _in(end, bind(ends, "_text"))))
+
     def wanted(value: sge.Expr) -> str:
         if isinstance(value, sge.Anonymous):
             word, language = value.expressions
-            return stemming.stem(str(bound[word.name].value), language.name)
+            return stemmer.stem(str(bound[word.name].value), language.name)
         return str(bound[value.name].value)
 
     def known(node: sge.Expr) -> sge.Expr:
@@ -286,16 +300,37 @@ def with_stems(
         if node.name == _HAS_STEM:
             token, value, language, prefix = node.expressions
             stem = wanted(value)
-            words = list(stemming.words(stem, language.name))
-            listed: sge.Expr = _in(token, bind(tuple(words), "_text"))
             if not prefix.this:
-                return listed
-            return sge.paren(sge.or_(call("STARTS_WITH", token.copy(), bind(stem, "text")), listed))
+                return among(token, stemming.words(stem, language.name))
+            longer = call("STARTS_WITH", token.copy(), bind(stem, "text"))
+            words = stemming.words_of_prefix(stem, language.name)
+            return sge.paren(sge.or_(longer, among(token, words)))
         return node
 
     tree = tree.transform(known, copy=False)
     used = {each.name for each in tree.find_all(sge.Placeholder)}
-    return tree, {name: value for name, value in bound.items() if name in used}
+    bound = {name: value for name, value in bound.items() if name in used}
+    _refuse_too_many(bound.values())
+    return tree, bound
+
+
+def _common_start(a: str, b: str) -> str:
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    return "".join(letter for letter, _ in same)
+
+
+def _refuse_too_many(parameters: Iterable[Parameter]) -> None:
+    """
+    :raises InvalidRequest: the lists of words are longer than BigQuery takes
+    """
+    lists = [each.value for each in parameters if each.type == "_text"]
+    size = sum(len(text.encode()) + _ELEMENT_BYTES for texts in lists for text in texts)
+    if size > _MOST_BYTES:
+        raise InvalidRequest(
+            "q",
+            "The query has too many words: with all their forms they are longer than BigQuery "
+            "takes. Ask for fewer.",
+        )
 
 
 def _array_text(value: sge.Expr) -> sge.Expr:

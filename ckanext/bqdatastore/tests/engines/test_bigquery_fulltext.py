@@ -14,7 +14,6 @@ import pytest
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.engines.base import Engine
-from ckanext.bqdatastore.engines.bigquery import stemming
 from ckanext.bqdatastore.engines.bigquery.dialect import BigQueryDialect
 from ckanext.bqdatastore.engines.bigquery.engine import parameter
 from ckanext.bqdatastore.engines.bigquery.fulltext import with_stems
@@ -107,20 +106,3 @@ WORDS = [number for number in range(len(QUERIES)) if _is_one_word_of_one_field(n
 def test_search(number: int, documents: Engine) -> None:
     found = documents.query(_asked(number, documents.dialect)).read_all().to_pylist()
     _compare({row["_id"]: row["rank"] for row in found}, number)
-
-
-@pytest.mark.parametrize(
-    ("word", "others"),
-    [
-        ("running", {"run", "runs", "running"}),
-        ("flies", {"fly", "flies", "flying", "flew"} - {"flew"}),
-        ("nationalization", {"national", "nationally", "nationalize", "nationalized"}),
-        ("ability", {"ability", "abilities", "able", "ables"} - {"ables"}),
-        ("hopping", {"hop", "hops", "hopped", "hopping"}),
-    ],
-)
-def test_words_of_a_stem_are_all_that_share_it(word: str, others: set[str]) -> None:
-    wanted = stemming.stem(word, "english")
-    words = set(stemming.words(wanted, "english"))
-    assert {each for each in others if stemming.stem(each, "english") == wanted} <= words
-    assert {stemming.stem(each, "english") for each in words} == {wanted}

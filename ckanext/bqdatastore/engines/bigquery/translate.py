@@ -24,18 +24,17 @@ from ...translation.terms import (
     Untranslatable,
     constant,
     fn,
-    is_null,
     kind,
     op,
     unsupported,
     when,
 )
 from .fulltext import BigQueryFullText
-from .translation import arrays, documents, moments, numbers, patterns, queries, texts
+from .translation import arrays, comparisons, documents, moments, numbers, patterns, queries, texts
 from .translation.aggregates import AGGREGATES, Call, aggregate, ordered_set, sort_keys
 from .translation.casts import converted, numeric_literal
 from .translation.intervals import interval_text
-from .translation.terms import begin, cast, exact, once
+from .translation.terms import begin, exact
 
 # How a row's document names the types of its fields.
 _DOCUMENT_TYPES = {"int2": "int8", "int4": "int8", "float4": "float8", "json": "nested"}
@@ -50,9 +49,6 @@ _SAME = (
     sge.Tuple, sge.Slice, sge.Any, sge.All, sge.Rollup, sge.Cube, sge.GroupingSets,
     sge.BitwiseNot, sge.WindowSpec,
 )  # fmt: skip
-
-_LARGE = 40
-"""Nodes beyond which a value is not said again."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -318,94 +314,6 @@ def _concatenate(tree: sge.DPipe) -> Expression:
     return texts.concatenated(left, right)
 
 
-def _compare(tree: sge.Binary) -> Expression:
-    left, right = tree.this, tree.expression
-    if isinstance(right, (sge.Any, sge.All)):
-        return queries.quantified(
-            right, lambda item: _compared(type(tree), left, item, kind(left), kind(right))
-        )
-    return _compared(type(tree), left, right, kind(left), kind(right))
-
-
-def _compared(
-    node: type[sge.Binary], left: Expression, right: Expression, one: str, other: str
-) -> Expression:
-    for name in (one, other):
-        if name in JSONS or name.startswith("_"):
-            raise unsupported("comparing JSON values or arrays")
-    if {one, other} & {"timestamptz"} and one != other:
-        left, right = (
-            cast(side, "timestamptz") if name != "timestamptz" else side
-            for side, name in ((left, one), (right, other))
-        )
-    elif {one, other} == {"date", "timestamp"}:
-        left, right = cast(left, "timestamp"), cast(right, "timestamp")
-    if one in FLOATS and other in FLOATS:
-        return _floats_compared(node, left, right)
-    return op(node, left, right)
-
-
-def _floats_compared(node: type[sge.Binary], left: Expression, right: Expression) -> Expression:
-    """NaN is equal to itself and above all others."""
-    plain = op(node, left, right)
-    sides: list[Expression | None] = [
-        None if _is_number(side) else fn("IS_NAN", side) for side in (left, right)
-    ]
-    both = op(sge.And, *nans) if len(nans := [each for each in sides if each]) == 2 else None
-    larger = {sge.GT: 0, sge.GTE: 0, sge.LT: 1, sge.LTE: 1}.get(node)
-    result: Expression = plain
-    if larger is not None and sides[larger] is not None:
-        nan, rest = sides[larger], sides[1 - larger]
-        assert nan is not None
-        if node in (sge.GT, sge.LT) and rest is not None:
-            nan = op(sge.And, nan, sge.Not(this=rest))
-        value = (right, left)[larger]
-        result = op(sge.Or, result, op(sge.And, nan, sge.Not(this=is_null(value))))
-    elif both is not None and node is sge.EQ:
-        result = op(sge.Or, result, both)
-    elif both is not None and node is sge.NEQ:
-        result = op(sge.And, result, sge.Not(this=both))
-    return result
-
-
-def _is_number(tree: Expression) -> bool:
-    """Whether it is a constant that is no NaN."""
-    while isinstance(tree, (sge.Paren, sge.Cast, sge.Neg)):
-        tree = tree.this
-    return isinstance(tree, sge.Literal) and tree.name.lower() != "nan"
-
-
-def _alike(tree: sge.NullSafeEQ | sge.NullSafeNEQ) -> Expression:
-    for side in (tree.this, tree.expression):
-        if kind(side) in (*FLOATS, *JSONS) or kind(side).startswith("_"):
-            raise unsupported("IS DISTINCT FROM of this type")
-    return tree
-
-
-def _in(tree: sge.In) -> Expression:
-    if kind(tree.this) in JSONS or kind(tree.this).startswith("_"):
-        raise unsupported("comparing JSON values or arrays")
-    if kind(tree.this) in FLOATS and not all(map(_is_number, tree.expressions)):
-        raise unsupported("IN with floats that are not constants")
-    return tree
-
-
-def _between(tree: sge.Between) -> Expression:
-    value, low, high = (tree.args[key] for key in ("this", "low", "high"))
-    name = kind(value)
-
-    def within(one: Expression, least: Expression, most: Expression) -> Expression:
-        above = _compared(sge.GTE, one, least, name, kind(least))
-        return op(sge.And, above, _compared(sge.LTE, one, most, name, kind(most)))
-
-    def tested(one: Expression) -> Expression:
-        found = within(one, low, high)
-        return op(sge.Or, found, within(one, high, low)) if tree.args.get("symmetric") else found
-
-    # A small value is said again: in a sub-query it would find no partitions.
-    return once(value, tested) if size(value) > _LARGE else tested(value)
-
-
 def _like(tree: sge.Binary) -> Expression:
     if isinstance(tree.parent, sge.Escape):
         return tree
@@ -519,7 +427,7 @@ def _any_pattern(tree: sge.Operator, rule: Callable[[sge.Operator], Expression])
 
 def _nullif(tree: sge.Nullif) -> Expression:
     left, right = tree.this, tree.expression
-    same = _compared(sge.EQ, left, right, kind(left), kind(right))
+    same = comparisons.compared(sge.EQ, left, right, kind(left), kind(right))
     return when((same, sge.Null()), otherwise=left)
 
 
@@ -600,11 +508,11 @@ _RULES: Mapping[type[sge.Expr], Callable[..., Expression]] = {
     sge.Mod: _modulo,
     sge.Pow: _power,
     sge.DPipe: _concatenate,
-    **dict.fromkeys((sge.EQ, sge.NEQ, sge.LT, sge.LTE, sge.GT, sge.GTE), _compare),
-    sge.NullSafeEQ: _alike,
-    sge.NullSafeNEQ: _alike,
-    sge.In: _in,
-    sge.Between: _between,
+    **dict.fromkeys((sge.EQ, sge.NEQ, sge.LT, sge.LTE, sge.GT, sge.GTE), comparisons.compare),
+    sge.NullSafeEQ: comparisons.alike,
+    sge.NullSafeNEQ: comparisons.alike,
+    sge.In: comparisons.contained,
+    sge.Between: comparisons.between,
     sge.Like: _like,
     sge.ILike: _like,
     sge.SimilarTo: _similar,

@@ -160,7 +160,8 @@ class BigQueryEngine(Engine):
         for name, stored in entry.columns.items():
             if name not in columns:
                 self._alter(statements.drop_column(reference, stored), after.name)
-        self._put_aliases(before.aliases, after)
+        # Who failed at an alias repeats it without rows.
+        self._put_aliases(before.aliases, after, mend=change.write is None)
         return result
 
     def _make(self, table: Table, change: TableChange) -> WriteResult:
@@ -209,12 +210,15 @@ class BigQueryEngine(Engine):
             if taken is not None or alias == table.name:
                 raise InvalidRequest("alias", f'"{alias}" already exists')
 
-    def _put_aliases(self, before: Sequence[str], after: Table) -> None:
+    def _put_aliases(self, before: Sequence[str], after: Table, mend: bool = False) -> None:
+        """
+        :param mend: also make those that the table says it has, but which are not there
+        """
         for alias in before:
             if alias not in after.aliases:
                 self._written.remove(alias)
         for alias in after.aliases:
-            if alias not in before:
+            if alias not in before or (mend and self._written.find(alias) is None):
                 self._written.put_alias(alias, after.name)
 
     def drop(self, name: str) -> None:
@@ -323,7 +327,7 @@ class BigQueryEngine(Engine):
             self._written.remove_unfinished(table.name)
         loader = FileLoader(self._write_jobs, self._written, table, before, self._partition_by)
         count = loader.load(source, self.settings, progress)
-        self._put_aliases(before.table.aliases if before else (), table)
+        self._put_aliases(before.table.aliases if before else (), table, mend=True)
         return count
 
 

@@ -76,6 +76,8 @@ def number_text(value: sge.Expr, type: str = "float8") -> sge.Expr:
     whole = sge.and_(
         sge.EQ(this=call("TRUNC", value.copy()), expression=value.copy()),
         sge.LT(this=size, expression=sge.convert(_PLAIN_FLOAT_LIMIT)),
+        # An integer is no -0.
+        sge.NEQ(this=value.copy(), expression=number(0)),
     )
     large = sge.GTE(this=size.copy(), expression=sge.convert(_PLAIN_FLOAT_LIMIT))
     exponential = sge.If(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from google.api_core.exceptions import GoogleAPIError
 from google.cloud.bigquery import TableReference
 
 from ...files.reading import file_relation, inspect_file, numeric_digits, read_with_progress
 from ...files.session import reading_session
-from ...model.errors import InvalidRequest, UniqueViolation
+from ...model.errors import DatastoreFault, InvalidRequest, UniqueViolation
 from ...model.files import FileSource, Progress
 from ...model.table import ID, Table
 from ..base import EngineSettings
@@ -144,9 +145,22 @@ class FileLoader:
             description=to_description(self._table, self._columns, types),
             labels=labels(next_id),
         )
-        self._jobs.change(render(tree), action="load", resource=name, timeout=_SECONDS)
+        try:
+            self._jobs.change(render(tree), action="load", resource=name, timeout=_SECONDS)
+        except BaseException:
+            if before is not None and layout != self._layout:
+                self._put_back_clustering(before)
+            raise
         # Once more, with the clustering that the table is to have.
         self._tables.put_metadata(self._table, self._columns, types, next_id)
+
+    def _put_back_clustering(self, before: Entry) -> None:
+        """Where the old table is still there: it may be that only the answer was lost."""
+        name = self._table.name
+        with suppress(DatastoreFault, GoogleAPIError):  # the load's own error is the one to tell
+            found = self._tables.find(name)
+            if found is not None and found.entry is not None and found.entry.table == before.table:
+                self._tables.put_clustering(name, before.layout.clustered_by)
 
 
 def layout_of(

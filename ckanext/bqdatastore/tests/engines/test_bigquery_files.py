@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import google.cloud.bigquery.client
 import pytest
 
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
+from ckanext.bqdatastore.engines.bigquery.engine import BigQueryEngine
 from ckanext.bqdatastore.engines.bigquery.loading import layout_of
 from ckanext.bqdatastore.engines.bigquery.statements import Layout
 from ckanext.bqdatastore.engines.bigquery.tables import Entry
-from ckanext.bqdatastore.model.errors import InvalidRequest
+from ckanext.bqdatastore.model.errors import DatastoreFault, InvalidRequest
 from ckanext.bqdatastore.model.files import FileSource
 from ckanext.bqdatastore.model.table import ID, Field, Table
+from ckanext.bqdatastore.model.write import TableChange
 
 from .fault_proxy import FaultProxy
 from .test_bigquery_jobs import ENDPOINT, through
@@ -89,3 +94,85 @@ def test_a_large_file_is_sent_in_pieces(
     assert proxy.started.count("load") == 1
     assert [row["n"] for row in everything(engine, DAYS)] == list(range(100_000))
     assert os.listdir(tmp_path) == ["days.csv"]
+
+
+class RefusingProxy(FaultProxy):
+    """Refuses each statement that puts a table in place of another; or loses the answer to it."""
+
+    def __init__(self, lost: bool) -> None:
+        super().__init__(ENDPOINT, lambda: None)
+        self._lost = lost
+
+    def _passed_on(
+        self, request: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        if b"CREATE OR REPLACE TABLE" not in body:
+            return super()._passed_on(request, body)
+        if self._lost:
+            super()._passed_on(request, body)
+        error = {"message": "refused", "reason": "invalidQuery"}
+        content = {"error": {"code": 400, "message": "refused", "errors": [error]}}
+        return 400, {}, json.dumps(content).encode()
+
+
+KEYLESS = dataclasses.replace(DAYS, primary_key=())
+
+
+def clustered_by(engine: Engine) -> tuple[str, ...]:
+    assert isinstance(engine, BigQueryEngine)
+    found = engine._written.find(DAYS.name)
+    assert found is not None
+    assert found.entry is not None
+    return found.entry.layout.clustered_by
+
+
+def test_a_load_that_fails_leaves_the_table_as_it_was(
+    engine: Engine, settings: EngineSettings, tmp_path: Path
+) -> None:
+    """BigQuery replaces a table only by one clustered alike, so that is changed before."""
+    engine.load(DAYS, days(tmp_path, 3))
+    before = everything(engine, DAYS)
+    with (
+        RefusingProxy(lost=False) as proxy,
+        closing(through(settings, proxy.url)) as loading,
+        pytest.raises(DatastoreFault),
+    ):
+        loading.load(KEYLESS, days(tmp_path, 5))
+    assert engine.describe("days") == DAYS
+    assert everything(engine, DAYS) == before
+    assert clustered_by(engine) == ("n",)
+    assert engine.load(KEYLESS, days(tmp_path, 5)) == 5
+    assert engine.describe("days") == KEYLESS
+    assert clustered_by(engine) == (ID,)
+
+
+def test_a_load_whose_end_is_not_heard_of_is_whole_and_can_be_repeated(
+    engine: Engine, settings: EngineSettings, tmp_path: Path
+) -> None:
+    engine.load(KEYLESS, days(tmp_path, 3))
+    with (
+        RefusingProxy(lost=True) as proxy,
+        closing(through(settings, proxy.url)) as loading,
+        pytest.raises(DatastoreFault),
+    ):
+        loading.load(DAYS, days(tmp_path, 5))
+    assert len(everything(engine, DAYS)) == 5
+    assert engine.load(DAYS, days(tmp_path, 4)) == 4
+    assert len(everything(engine, DAYS)) == 4
+    assert clustered_by(engine) == ("n",)
+
+
+@pytest.mark.parametrize("by_load", [True, False])
+def test_an_alias_that_is_not_there_is_made_by_a_repetition(
+    engine: Engine, tmp_path: Path, by_load: bool
+) -> None:
+    assert isinstance(engine, BigQueryEngine)
+    named = dataclasses.replace(DAYS, aliases=("calendar",))
+    engine.apply(TableChange(None, named))
+    engine._written.remove("calendar")  # as if the call that makes it had failed
+    assert engine.resolve("calendar") is None
+    if by_load:
+        engine.load(named, days(tmp_path, 2))
+    else:
+        engine.apply(TableChange(named, named))
+    assert engine.resolve("calendar") == "days"

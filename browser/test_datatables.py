@@ -114,6 +114,7 @@ def values(table: TableView, column: str, expected: list[Any]) -> list[Any]:
     )
 
 
+@pytest.mark.usefixtures("planned_searches")
 def test_the_table_is_searched(table: TableView) -> None:
     table.show(100)
     for text, expected in SEARCHES.items():
@@ -124,6 +125,7 @@ def test_the_table_is_searched(table: TableView) -> None:
         assert table.information(filtered) == filtered
 
 
+@pytest.mark.usefixtures("planned_searches")
 def test_columns_are_searched_together(table: TableView) -> None:
     table.search_column("kind", "OAK")
     table.search_column("name", "tree 2")
@@ -136,6 +138,7 @@ def test_columns_are_searched_together(table: TableView) -> None:
     assert table.numbers(range(1, 21)) == list(range(1, 21))
 
 
+@pytest.mark.usefixtures("planned_searches")
 def test_a_date_is_found_in_its_column(table: TableView) -> None:
     table.search_column("planted", "2003-03-01")
     assert table.numbers([4, 28, 52]) == [4, 28, 52]
@@ -149,6 +152,7 @@ def test_filters_in_the_address_hold(page: Page, dataset: str, resource: str) ->
     assert table.numbers(expected) == expected
 
 
+@pytest.mark.usefixtures("planned_searches")
 def test_a_view_keeps_to_its_own_filters(page: Page, dataset: str, resource: str) -> None:
     # Made by the API: the chooser of values in CKAN 2.12's form stops with an error of its script.
     view = page.site.action(

@@ -15,10 +15,20 @@ from ckanext.bqdatastore.model.errors import EngineUnavailable, InvalidRequest, 
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.write import WriteMode
 from ckanext.bqdatastore.records.batches import rows_in_order
+from ckanext.bqdatastore.triggers.carriers import to_csv
 from ckanext.bqdatastore.triggers.database import TriggerDatabase
 from ckanext.bqdatastore.triggers.passage import Passed
 
 URL = os.environ["CKAN_BQDATASTORE_TRIGGER_URL"]
+
+
+def test_rows_behind_an_empty_chunk_travel_as_they_are() -> None:
+    """An engine's answer may begin with an empty batch, after which pyarrow writes garbage."""
+    values = pa.chunked_array([pa.array([], pa.string()), pa.array(["a", None], pa.string())])
+    numbers = pa.chunked_array([pa.array([], pa.int64()), pa.array([1, 2], pa.int64())])
+    text = to_csv([(values, "text"), (numbers, "int8")]).getvalue()
+    assert text == b'"a",1\n,2\n'
+
 
 on_our_backend = pytest.mark.usefixtures("with_plugins", "clean_tables")
 

@@ -121,7 +121,8 @@ def to_csv(columns: Sequence[Column]) -> io.BytesIO:
     carried = [_carried(values, type_name) for values, type_name in columns]
     text = io.BytesIO()
     csv.write_csv(
-        pa.table(carried, names=names),
+        # In one piece: after an empty one pyarrow writes what happens to be in memory.
+        pa.table(carried, names=names).combine_chunks(),
         text,
         csv.WriteOptions(include_header=False, quoting_style="needed"),
     )

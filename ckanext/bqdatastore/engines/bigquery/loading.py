@@ -148,7 +148,7 @@ class FileLoader:
         try:
             self._jobs.change(render(tree), action="load", resource=name, timeout=_SECONDS)
         except BaseException:
-            if before is not None and layout != self._layout:
+            if before is not None and layout.clustered_by != before.layout.clustered_by:
                 self._put_back_clustering(before)
             raise
         # Once more, with the clustering that the table is to have.

@@ -35,6 +35,8 @@ from .site import place_for_query
 
 log = logging.getLogger(__name__)
 
+_MEGABYTE = 1024 * 1024
+
 
 def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     """Run the request's `sql`, and put `records` and `fields` into its dict.
@@ -110,6 +112,7 @@ def _bound(
     """
     described = {known.name: known for known in tables.values()}
     rows: dict[str, float] = {}
+    most_bytes = int(config.sql_max_answer_mb() * _MEGABYTE)
 
     def most_rows(name: str) -> float:
         rows[name] = _most_rows(engine, described[name])
@@ -118,7 +121,9 @@ def _bound(
     def bind() -> tuple[Query, tuple[guard.OutputField, ...]]:
         with _refused_at_worst(sql), one_statement():
             bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1, most_rows)
+            outputs = [(field.id, field.form) for field in bound.fields]
             tree = engine.dialect.translate(bound.query.tree)
+            tree = engine.dialect.bounded(tree, outputs, most_bytes)
         return Query(tree, bound.query.parameters), bound.fields
 
     kept = _bindings.setdefault(engine, Recent(_KEPT_BINDINGS))
@@ -132,7 +137,7 @@ def _bound(
         if len(sql) <= _LONGEST_KEPT:
             kept.put(key, _Binding(tables, dict(rows), outputs))
     types = (f"{name} {known.name} {known.types!r}" for name, known in tables.items())
-    shape = ("sql", sql, str(limit), repr(rows), *types)
+    shape = ("sql", sql, str(limit), str(most_bytes), repr(rows), *types)
     return ShapedQuery(shape, tuple(described), {}, lambda: made or bind()[0]), outputs
 
 
@@ -155,7 +160,7 @@ def _rows(engine: Engine, query: Query, seconds: float | None) -> pa.Table:
     """
     megabytes = config.sql_max_answer_mb()
     try:
-        return engine.query(query, seconds, whether_gone()).read_all(megabytes * 1024 * 1024)
+        return engine.query(query, seconds, whether_gone()).read_all(megabytes * _MEGABYTE)
     except AnswerTooLarge:
         raise InvalidRequest(
             "query",

@@ -99,6 +99,15 @@ class Dialect(Protocol):
     def translate(self, tree: sge.Expr) -> sge.Expr:
         """A tree in PostgreSQL's meaning as one by which this engine means the same."""
 
+    def bounded(
+        self, tree: sge.Expr, outputs: Sequence[tuple[str, str]], most_bytes: int
+    ) -> sge.Expr:
+        """A translated query that ends with AnswerTooLarge before an answer of more bytes is made,
+        where the engine makes so much at once that its reader would find out too late.
+
+        :param outputs: name and API type of each of its columns
+        """
+
 
 class Engine(abc.ABC):
     """One place that tables can live in.

@@ -86,6 +86,12 @@ class BigQueryDialect(BigQueryFullText):
             raise TypeError(f"not a query: {type(tree).__name__}")
         return translate(tree)
 
+    def bounded(
+        self, tree: sge.Expr, outputs: Sequence[tuple[str, str]], most_bytes: int
+    ) -> sge.Expr:
+        """As it is: an answer comes from BigQuery in pages of a few megabytes."""
+        return tree
+
     # Forms of values
 
     def _json(self, value: sge.Expr, type: str) -> sge.Expr:

@@ -47,6 +47,10 @@ _EXTENSION_FILES = {
 # A page of a table is its first row groups: smaller groups than DuckDB's default make it cheaper.
 ROW_GROUP_SIZE = 16_384
 
+STREAMING_BUFFER = "16KB"
+"""How much of an answer DuckDB makes ahead of its reader. A text counts 16 bytes there, of whatever
+length it is: with DuckDB's own 1 MB an answer of long texts was in memory before any was read."""
+
 # Commits of other tables collide on the catalog's ids and are retried by DuckLake: after 10 ms, and
 # then after ever longer, up to 2 s in the end and 12 s in all.
 _RETRIES = {
@@ -132,7 +136,10 @@ class Side:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to this instance: its transactions are nobody else's."""
-        return self._root.cursor()
+        cursor = self._root.cursor()
+        if self._read_only:
+            cursor.execute(f"SET streaming_buffer_size = {literal(STREAMING_BUFFER)}")
+        return cursor
 
     def close(self) -> None:
         self._root.close()
@@ -232,6 +239,8 @@ class Side:
         """From here on the connection can read the lake and nothing else, whatever it is asked."""
         self._root.execute(f"SET allowed_directories = [{literal(self.url.data_path + '/')}]")
         self._root.execute("SET enable_external_access = false")
+        # No cursor has it from another; the setting is of use for nothing else.
+        self._root.execute("SET allowed_configs = ['streaming_buffer_size']")
         self._root.execute("SET lock_configuration = true")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from ..base import Column
+from .answer_size import measured
 from .fulltext import DuckDBFullText, call
 from .translate import translate
 from .types import stored_type
@@ -99,6 +100,11 @@ class DuckLakeDialect(DuckDBFullText):
         if not isinstance(tree, sge.Query):
             raise TypeError(f"not a query: {type(tree).__name__}")
         return translate(tree)
+
+    def bounded(
+        self, tree: sge.Expr, outputs: Sequence[tuple[str, str]], most_bytes: int
+    ) -> sge.Expr:
+        return measured(tree, outputs, most_bytes)
 
     def _json(self, value: sge.Expr, type: str) -> sge.Expr:
         """A value as DuckDB's JSON functions should see it, to come out in the stock form."""

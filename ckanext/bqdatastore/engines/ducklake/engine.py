@@ -32,6 +32,7 @@ from ...model.recent import Recent
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteMode, WriteResult
 from ..base import Abandoned, Capability, Check, Engine, EngineSettings
+from .answer_size import too_large
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .checks import checks_of, require_folder
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
@@ -51,8 +52,9 @@ from .writing import (
 
 log = logging.getLogger(__name__)
 
-_BATCH_ROWS = 2_048
-"""As few as DuckDB has in one vector, so that of wide rows no batch is much over a limit."""
+_BATCH_ROWS = 512
+"""A quarter of what DuckDB works on at once, so that of wide rows no batch is much over a limit.
+Fewer rows or more make 32,000 rows no slower."""
 
 # Statements of searches and of SQL that many ask for are kept: 25 MB at most, most are short.
 _KEPT_STATEMENTS = 500
@@ -400,6 +402,8 @@ class DuckLakeEngine(Engine):
             ) from error
         except duckdb.Error as error:
             text = self._connections.without_password(error)
+            if (fault := too_large(text)) is not None:
+                raise fault from None
             if is_conflict(error):
                 raise TransactionConflict(text) from None
             if isinstance(error, _ENGINE_FAULTS):
@@ -415,7 +419,8 @@ class DuckLakeEngine(Engine):
             except (pa.ArrowException, OSError) as error:
                 # Arrow hands on what DuckDB raised while streaming, as text.
                 limit.check()
-                raise QueryFailed(self._connections.without_password(error)) from error
+                text = self._connections.without_password(error)
+                raise too_large(text) or QueryFailed(text) from error
 
 
 ENGINE = DuckLakeEngine

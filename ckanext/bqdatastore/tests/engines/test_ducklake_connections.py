@@ -111,6 +111,7 @@ ESCAPES = [
     "LOAD '{outside}/any.duckdb_extension'",
     "SET enable_external_access = true",
     "SET allowed_directories = ['/']",
+    "SET allowed_configs = ['threads']",
     "SET lock_configuration = false",
     "RESET lock_configuration",
     "SET memory_limit = '100GB'",

@@ -14,6 +14,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -22,7 +23,7 @@ from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
 from ckanext.bqdatastore.engines.ducklake.limits import Limits
 from ckanext.bqdatastore.tests.query.test_guard_attacks import ATTACKS
 
-from . import greedy_queries
+from . import greedy_queries, large_answers
 from .test_ducklake_connections import connections, filled, lake, places, state
 
 ENGINE_KINDS = ("postgres", "sqlite")
@@ -37,6 +38,9 @@ LEFT_TO_THE_GUARD = [
 SECRET = "only the environment knows"
 MEGABYTES = 1_500
 GREEDY = "ckanext.bqdatastore.tests.engines.greedy_queries"
+LARGE = "ckanext.bqdatastore.tests.engines.large_answers"
+DUCKDBS_OWN = 200
+"""MB that DuckDB takes for itself, once, at its first larger query."""
 
 
 def shown(lake: DuckLakeEngine, sql: str) -> str:
@@ -84,16 +88,32 @@ def test_what_an_attack_needs_is_refused(lake: DuckLakeEngine, tmp_path: Path) -
     assert shown(lake, "SELECT count(*) FROM t") == "[(100,)]"
 
 
-def test_greedy_queries_are_refused_or_stopped_and_the_process_lives(tmp_path: Path) -> None:
+def run(module: str, folder: Path) -> list[Any]:
+    """What a process of its own prints, a JSON text on each line."""
     ran = subprocess.run(
-        [sys.executable, "-m", GREEDY, str(tmp_path)],
+        [sys.executable, "-m", module, str(folder)],
         timeout=300,
         capture_output=True,
         text=True,
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},
     )
     assert ran.returncode == 0, ran.stderr
-    *ends, most = map(json.loads, ran.stdout.splitlines())
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_large_answers_are_refused_before_they_fill_memory(tmp_path: Path) -> None:
+    *ends, most = run(LARGE, tmp_path)
+    assert [sql for sql, _ in ends] == [*large_answers.TOO_LARGE, *large_answers.LARGE]
+    refused = ends[: len(large_answers.TOO_LARGE)]
+    # Some need more than the memory limit before their answer is too large.
+    assert {end for _, end in refused} == {"AnswerTooLarge", "QueryFailed"}
+    assert refused[0][1] == "AnswerTooLarge"
+    assert dict(ends[len(refused) :]) == large_answers.LARGE
+    assert most < large_answers.MEMORY_LIMIT + 3 * large_answers.MOST + DUCKDBS_OWN
+
+
+def test_greedy_queries_are_refused_or_stopped_and_the_process_lives(tmp_path: Path) -> None:
+    *ends, most = run(GREEDY, tmp_path)
     assert [sql for sql, _ in ends] == greedy_queries.QUERIES
     # Each of these faults is a 409 of the API; or the query was none too greedy after all.
     assert {end for _, end in ends} <= {"QueryFailed", "QueryTimeout", "InvalidRequest", "1 rows"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,20 +19,26 @@ from typing import Any
 import sqlglot.expressions as sge
 from pglast import ast
 
-from ..model.errors import InvalidRequest, NotPermitted
+from ..model.errors import DatastoreFault, InvalidRequest
+from ..model.numbers import MOST_DIGITS
 from ..model.query import column
 from ..model.table import ID, Field, Table
+from ..model.tree_size import one_statement
 from . import guard
-from .postgresql import binding, expressions, nodes, statements
+from .postgresql import binding, expressions, nodes, sizes, statements
 from .postgresql.catalogue import AGGREGATES
 from .postgresql.scopes import Relation
 from .postgresql.types import TSVECTOR
 from .search import Column, Order
 
+log = logging.getLogger(__name__)
+
 # SQLAlchemy's, by which the stock backend finds them.
 _PLACEHOLDER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 _SOURCE = "fragment"
+_DEEPEST = 100
+"""Levels of a fragment in the engine's words, so that the whole query can be written out."""
 _INT4 = range(-(2**31), 2**31)
 
 
@@ -116,7 +123,11 @@ class Fragments:
         if condition is not None:
             select.set("where", sge.Where(this=condition))
         bound, relation = binding.bound(select, self._tables)
-        return self._translate(bound), relation
+        if sizes.made_for_one_row(bound) > sizes.LONGEST:
+            raise InvalidRequest("query", "it makes texts or lists that are too long")
+        translated = self._translate(bound)
+        _check_depth(translated)
+        return translated, relation
 
 
 def _check_row_wise(tree: sge.Expr) -> None:
@@ -125,6 +136,16 @@ def _check_row_wise(tree: sge.Expr) -> None:
     calls = (call.name for call in tree.find_all(sge.Anonymous))
     if tree.find(*several) or any(name in AGGREGATES for name in calls):
         raise InvalidRequest("query", "only expressions over the columns of one row may be added")
+
+
+def _check_depth(tree: sge.Expr) -> None:
+    """:raises InvalidRequest: it has more levels than there may be"""
+    level = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for each in level for child in each.iter_expressions()]
+        if not level:
+            return
+    raise InvalidRequest("query", "it is too deeply nested")
 
 
 def _unqualified(tree: sge.Expr) -> sge.Expr:
@@ -137,13 +158,19 @@ def _unqualified(tree: sge.Expr) -> sge.Expr:
 @contextmanager
 def _naming(plugin: str, fragment: str) -> Iterator[None]:
     try:
-        yield
-    except (InvalidRequest, NotPermitted) as fault:
+        with one_statement():
+            yield
+        return
+    except DatastoreFault as fault:
         reasons = fault.messages if isinstance(fault, InvalidRequest) else [str(fault)]
         reason = "; ".join(reasons).rstrip(".")
-        raise InvalidRequest(
-            "query", f"Plugin {plugin} added {fragment!r} to the query: {reason}."
-        ) from None
+    except RecursionError:
+        reason = "it is too deeply nested"
+    except Exception:
+        # The last line of defence, as for a caller's SQL.
+        log.exception("A fragment of the plugin %s broke down: %.2000s", plugin, fragment)
+        reason = "it could not be understood"
+    raise InvalidRequest("query", f"Plugin {plugin} added {fragment!r} to the query: {reason}.")
 
 
 def _parsed(before: str, fragment: str, values: Mapping[str, Any], clauses: str) -> Any:
@@ -157,6 +184,7 @@ def _parsed(before: str, fragment: str, values: Mapping[str, Any], clauses: str)
     filled.fill(select)
     if filled.missing:
         raise InvalidRequest("query", "a placeholder stands where no value can")
+    guard.measure(select)
     return select
 
 
@@ -224,6 +252,8 @@ def _plain_constant(value: Any) -> Any:
     if isinstance(value, int):
         if value in _INT4:
             return ast.Integer(ival=value)
+        if abs(value) >= 10**MOST_DIGITS:  # Python does not write out the longest
+            raise InvalidRequest("query", "value overflows numeric format")
         return ast.Float(fval=str(value))
     if isinstance(value, (float, decimal.Decimal)):
         if math.isfinite(value):
@@ -232,5 +262,16 @@ def _plain_constant(value: Any) -> Any:
     if isinstance(value, (datetime.date, datetime.time)):
         return ast.String(sval=value.isoformat())
     if isinstance(value, str):
+        _check_text(value)
         return ast.String(sval=value)
     raise InvalidRequest("query", f"a value of type {type(value).__name__} cannot be sent")
+
+
+def _check_text(value: str) -> None:
+    """:raises InvalidRequest: PostgreSQL's client could not send it"""
+    if "\0" in value:
+        raise InvalidRequest("query", "a text with a null character cannot be sent")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("query", "a text that is no valid Unicode cannot be sent") from None

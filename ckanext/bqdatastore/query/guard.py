@@ -184,7 +184,7 @@ def statement(sql: str, limits: Limits = Limits()) -> Any:
     :raises InvalidRequest: it is none, or is larger than the limits
     """
     found = _statement(sql, limits)
-    _measure(found, limits)
+    measure(found, limits)
     return found
 
 
@@ -232,8 +232,11 @@ def _nesting(tokens: Iterable[str]) -> int:
     return deepest
 
 
-def _measure(statement: Any, limits: Limits) -> None:
-    """Refuse a tree that is too deep or too large, without recursion."""
+def measure(statement: Any, limits: Limits = Limits()) -> None:
+    """Look at the whole of PostgreSQL's tree, without recursion.
+
+    :raises InvalidRequest: it is too deep or too large
+    """
     count, level = 0, [statement]
     for _ in range(limits.depth):
         count += len(level)

@@ -14,8 +14,9 @@ import logging
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -37,7 +38,7 @@ _GUESSES_MAX = 10_000
 _NETWORK_SECONDS = 0.1
 _PAUSE_SECONDS = 1.0
 _WARNING_SECONDS = 60.0
-_ENTRY_OVERHEAD_BYTES = 320  # Python's objects for one, as the process grows by them
+_ENTRY_OVERHEAD_BYTES = 340  # Python's objects for one, as the process grows by them, or more
 
 
 class StoreUnavailable(Exception):
@@ -96,10 +97,12 @@ class Cache:
         self._store = store
         self._clock = clock
         self._tags_of: dict[str, tuple[str, ...]] = {}
+        self._dropped: deque[tuple[str, tuple[int, float]]] = deque()
         self._owed: dict[str, tuple[int, float]] = {}
         self._reminder: threading.Timer | None = None
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._at_work: int | None = None  # the thread that reads or changes what is owed
 
     def get(self, key: Key) -> bytes | None:
         """The value, or None."""
@@ -169,9 +172,7 @@ class Cache:
         every second: others on the store go by what they kept until they are told.
         """
         now = self._clock()
-        with self._lock:
-            for tag in tags:
-                self._owed[_name("tag", tag)] = (next(self._numbers), now)
+        self._dropped.extend((_name("tag", tag), (next(self._numbers), now)) for tag in tags)
         self._insist()
 
     def _insist(self) -> None:
@@ -182,7 +183,7 @@ class Cache:
 
     def _remind(self) -> None:
         """Insist again in a while, whether or not anybody asks this cache for anything."""
-        with self._lock:
+        with self._working():
             # A process that was forked has the timer, but not its thread.
             if self._reminder is None or not self._reminder.is_alive():
                 self._reminder = threading.Timer(_PAUSE_SECONDS, self._insist_again)
@@ -190,22 +191,37 @@ class Cache:
                 self._reminder.start()
 
     def _insist_again(self) -> None:
-        with self._lock:
+        with self._working():
             self._reminder = None
         self._insist()
 
     def _pay(self, *, insist: bool = False) -> None:
         """Tell the store of all drops that it has not heard of."""
-        if not self._owed:
-            return
-        now = self._clock()
+        while insist or self._owed or self._dropped:
+            if self._at_work == threading.get_ident():
+                # Python let go of a session in the midst of this, and that was a drop.
+                return
+            now = self._clock()
+            with self._working():
+                while self._dropped:
+                    name, due = self._dropped.popleft()
+                    self._owed[name] = due
+                # Older marks have gone by themselves.
+                owed = {n: due for n, due in self._owed.items() if now - due[1] <= _MARK_SECONDS}
+                self._owed = dict(owed)
+            self._store.remove(owed.keys(), insist=insist)
+            with self._working():
+                self._owed = {n: due for n, due in self._owed.items() if owed.get(n) != due}
+            insist = False
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
         with self._lock:
-            # Older marks have gone by themselves.
-            self._owed = {n: due for n, due in self._owed.items() if now - due[1] <= _MARK_SECONDS}
-            owed = dict(self._owed)
-        self._store.remove(owed.keys(), insist=insist)
-        with self._lock:
-            self._owed = {n: due for n, due in self._owed.items() if owed.get(n) != due}
+            self._at_work = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._at_work = None
 
 
 def _parsed(text: bytes) -> _Entry | None:
@@ -234,7 +250,8 @@ class MemoryStore:
         self._clock = clock
         self._bytes = 0
         self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
-        self._lock = threading.Lock()
+        # Python may let go of a session, which drops what it changed, in the midst of anything.
+        self._lock = threading.RLock()
 
     def read(self, names: Sequence[str]) -> list[bytes | None]:
         with self._lock:

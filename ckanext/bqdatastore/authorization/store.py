@@ -16,7 +16,7 @@ from ..cache import Cache, Key, MemoryStore, RedisStore
 _MEMORY_BYTES = 8 * 1024 * 1024
 
 _kept: dict[tuple[str, str], Cache] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 EVERYTHING: Key = ("everything",)
 """The tag of all decisions."""
@@ -77,7 +77,7 @@ def _version() -> str:
 def _begin_anew() -> None:
     """A forked child must not wait for a lock that a thread of its parent held."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _kept.clear()
 
 

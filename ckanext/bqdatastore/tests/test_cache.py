@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 import tracemalloc
 import uuid
+from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -270,6 +273,54 @@ def test_an_entry_in_anothers_place_is_no_value(store: Store, clock: Clock) -> N
 
 
 # Any interleaving
+
+
+class Disturbing(float):
+    """A time. Something happens when it is reckoned with, as Python lets go of objects anywhere."""
+
+    happens: ClassVar[Callable[[], None] | None] = None
+
+    def _disturb(self) -> None:
+        happens, Disturbing.happens = Disturbing.happens, None
+        if happens is not None:
+            happens()
+
+    def __sub__(self, other: float) -> float:
+        self._disturb()
+        return float(self) - other
+
+    def __ge__(self, other: float) -> bool:
+        self._disturb()
+        return float(self) >= other
+
+
+@pytest.mark.parametrize("where", ["what is owed", "the memory"])
+def test_a_drop_in_the_midst_of_another_call_is_a_drop(clock: Clock, where: str) -> None:
+    disturbing = Clock()
+    disturbing.now = Disturbing(clock.now)
+    in_cache = where == "what is owed"
+    store = MemoryStore(1_000_000, clock if in_cache else disturbing)
+    cache = Cache(store, disturbing if in_cache else clock)
+    keep(cache)
+    happened = threading.Event()
+
+    def drop() -> None:
+        cache.drop([TAGS[1]])
+        happened.set()
+
+    def work() -> None:
+        Disturbing.happens = drop
+        if in_cache:
+            cache.drop([("user", "somebody else")])
+        cache.get(KEY)
+
+    # In a thread: it would wait for itself for ever.
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(20)
+    assert happened.is_set()
+    assert not worker.is_alive()
+    assert cache.get(KEY) is None
 
 
 class Interleavings(RuleBasedStateMachine):

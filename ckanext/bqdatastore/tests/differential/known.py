@@ -304,7 +304,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("Arrays whose type PostgreSQL cannot tell", _array_of_no_type),
     Kind("Distinct arrays", _distinct_arrays),
     Kind("Fields of JSON", _json_fields),
-    Kind("The last digit of a rank", _rank),
+    Kind("Full-text search: a rank's last digit, and 13 stems", _rank),
     Kind("Functions that the PostgreSQL backend does not allow", _functions_not_allowed),
     Kind("SQL that is refused", _refused_sql),
     Kind("Digits of numbers in SQL", _digits),

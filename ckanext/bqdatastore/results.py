@@ -87,7 +87,9 @@ def _key(engine: Engine, query: Query, tables: Sequence[str], form: str) -> Key 
     if version is None:
         return None
     values = (f"{name} {each.type} {each.value!r}" for name, each in parameters.items())
-    return (engine.settings.write_url, version, form, *texts, *values)
+    # How times are written is the one thing of an engine's words that a setting says.
+    times = str(engine.settings.milliseconds_in_timestamps)
+    return (engine.settings.write_url, times, version, form, *texts, *values)
 
 
 def _shape_is_repeatable(engine: Engine, query: ShapedQuery) -> bool:

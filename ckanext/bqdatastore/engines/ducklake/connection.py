@@ -357,8 +357,8 @@ def tune(cursor: duckdb.DuckDBPyConnection, is_remote: bool) -> None:
     """Set the lake's own options, once: they are kept in the catalog."""
     options = {
         "parquet_row_group_size": str(ROW_GROUP_SIZE),
-        # A third larger than by `zstd`, and read in 0.7 to 0.9 of the processor time; from an object
-        # store it is the bytes that take time.
+        # A third larger than by `zstd`, and read in 0.7 to 0.9 of the processor time; from an
+        # object store it is the bytes that take time.
         "parquet_compression": "zstd" if is_remote else "snappy",
     }
     present = dict(

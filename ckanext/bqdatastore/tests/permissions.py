@@ -236,6 +236,15 @@ def hide_within_a_select(here: Situation) -> None:
     model.Session.commit()
 
 
+def _commit_beside(rows: type, beside: Callable[[Any, Any, Any], None]) -> None:
+    """Commit, with a listener that is told of each changed row."""
+    sa.event.listen(rows, "before_update", beside)
+    try:
+        model.Session.commit()
+    finally:
+        sa.event.remove(rows, "before_update", beside)
+
+
 def hide_while_another_row_is_written(here: Situation) -> None:
     """By a plugin that is told of rows, and writes to others beside the session."""
 
@@ -245,11 +254,7 @@ def hide_while_another_row_is_written(here: Situation) -> None:
     resource = model.Resource.get(here.resource)
     assert resource is not None
     resource.description = "Another text"
-    sa.event.listen(model.Resource, "before_update", beside)
-    try:
-        model.Session.commit()
-    finally:
-        sa.event.remove(model.Resource, "before_update", beside)
+    _commit_beside(model.Resource, beside)
 
 
 def hide_in_bulk_while_another_row_is_written(here: Situation) -> None:
@@ -264,11 +269,7 @@ def hide_in_bulk_while_another_row_is_written(here: Situation) -> None:
     resource = model.Resource.get(here.resource)
     assert resource is not None
     resource.description = "Another text"
-    sa.event.listen(model.Resource, "before_update", beside)
-    try:
-        model.Session.commit()
-    finally:
-        sa.event.remove(model.Resource, "before_update", beside)
+    _commit_beside(model.Resource, beside)
 
 
 def hide_while_a_savepoint_is_rolled_back(here: Situation) -> None:
@@ -280,11 +281,7 @@ def hide_while_a_savepoint_is_rolled_back(here: Situation) -> None:
     package = model.Package.get(here.dataset)
     assert package is not None
     package.private = True
-    sa.event.listen(model.Package, "before_update", beside)
-    try:
-        model.Session.commit()
-    finally:
-        sa.event.remove(model.Package, "before_update", beside)
+    _commit_beside(model.Package, beside)
 
 
 def hide_by_a_prepared_statement(here: Situation) -> None:

@@ -11,6 +11,8 @@ SERVE ?= 1
 LINES ?=
 ROWS ?=
 QUICK ?=
+# For `make growth`: rows above which the stock site is left out, if any.
+STOCK_UP_TO ?=
 # Arguments for pytest: `make test TESTS="devstack -k search"`.
 TESTS ?=
 # The engine of `make conformance` and `make browser`, and the packages of CKAN's tests.
@@ -35,7 +37,7 @@ CHECKED := $(SOURCES) browser
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(STAMP)  ## Make the environment in .venv (PYTHON=python3.12 to choose another Python)
@@ -63,6 +65,11 @@ bench: venv  ## Side by side with the stock backend (LINES="info insert 1" ROWS=
 	@$(BIN)/python -m benchmarks $(if $(LINES),--lines "$(LINES)") $(if $(ROWS),--rows "$(ROWS)") \
 		$(if $(filter-out 0,$(QUICK)),--quick)
 
+.PHONY: growth
+growth: venv  ## How lines grow with a table's rows, beside the stock backend (ROWS="1000000 4000000")
+	@$(BIN)/python -m benchmarks --growth $(if $(ROWS),--rows "$(ROWS)") \
+		$(if $(STOCK_UP_TO),--stock-up-to "$(STOCK_UP_TO)") $(if $(filter-out 0,$(QUICK)),--quick)
+
 .PHONY: conformance
 conformance: venv  ## Run CKAN's own tests on our backend (ENGINE=bigquery or postgresql: on that)
 	@$(BIN)/python -m devstack run $(if $(filter bigquery,$(ENGINE)),--bigquery) -- \
@@ -84,6 +91,11 @@ differential: venv  ## Send the same requests to CKAN's own backend and to ours 
 		ckanext/bqdatastore/tests/differential \
 		ckanext/bqdatastore/tests/engines/test_ducklake_translate.py
 
+.PHONY: bigquery-costs
+bigquery-costs: venv  ## Count what each action asks of BigQuery, and write it into docs/bigquery.md
+	@BIGQUERY_COSTS=write $(BIN)/python -m devstack run --bigquery -- $(BIN)/python -m pytest -q \
+		--ckan-ini=test.ini ckanext/bqdatastore/tests/test_bigquery_costs.py
+
 .PHONY: bigquery-live
 bigquery-live: venv  ## Run the engine's tests on Google's BigQuery (PROJECT=yours LOCATION=EU)
 	@test -n "$(PROJECT)" || { echo "Say which project: make bigquery-live PROJECT=yours" >&2; exit 1; }
@@ -91,6 +103,7 @@ bigquery-live: venv  ## Run the engine's tests on Google's BigQuery (PROJECT=you
 		$(BIN)/python -m devstack run -- $(BIN)/python -m pytest --ckan-ini=test.ini -k bigquery \
 		ckanext/bqdatastore/tests/engines/test_contract.py \
 		ckanext/bqdatastore/tests/engines/test_files.py \
+		ckanext/bqdatastore/tests/engines/test_languages.py \
 		ckanext/bqdatastore/tests/engines/test_versions.py \
 		ckanext/bqdatastore/tests/engines/test_bigquery_fulltext.py \
 		ckanext/bqdatastore/tests/engines/test_bigquery_translate.py

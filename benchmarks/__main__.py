@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 import signal
@@ -20,13 +21,15 @@ from devstack.process import ServiceError
 from devstack.site import SiteError
 from devstack.stack import Stack
 
+from . import growth as growth_report
 from . import lines, report, tables
 from .results import Result
-from .run import QUICK, Effort, Run, names_of_lines
-from .sites import BenchmarkError, declared_settings, started, variants
+from .run import QUICK, Effort, Run, lines_that_grow, names_of_lines
+from .sites import OURS, BenchmarkError, declared_settings, started, variants
 
 _FOLDER = Path(".bench")
 _DOCS = Path("docs")
+_GROWING = ["1000000", "4000000", "16000000"]
 
 
 @click.command()
@@ -34,8 +37,18 @@ _DOCS = Path("docs")
 @click.option("--rows", default="", help="Rows of the generated tables: 10000000, or 0 if quick.")
 @click.option("--quick", is_flag=True, help="Few rounds, and nothing is written to docs.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="For the results.")
+@click.option("--growth", is_flag=True, help="The lines that grow, on generated tables alone.")
+@click.option("--stock-up-to", type=float, default=math.inf, help="Rows; without stock above.")
 @click.option("--list", "list_lines", is_flag=True, help="List the lines.")
-def main(wanted: str, rows: str, quick: bool, out: Path | None, list_lines: bool) -> None:
+def main(
+    wanted: str,
+    rows: str,
+    quick: bool,
+    out: Path | None,
+    growth: bool,
+    stock_up_to: float,
+    list_lines: bool,
+) -> None:
     """Ask two CKAN sites the same, the stock backend's and ours, and print what they took."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
@@ -43,26 +56,34 @@ def main(wanted: str, rows: str, quick: bool, out: Path | None, list_lines: bool
         click.echo("\n".join(names_of_lines()))
         return
     try:
-        chosen = lines.chosen(names_of_lines(), wanted)
+        chosen = lines.chosen(lines_that_grow() if growth else names_of_lines(), wanted)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     # Only a whole run may take the place of the one that is shown.
     folder = out or (_FOLDER / "results" if quick or wanted else _DOCS)
     kept, left_out = variants(declared_settings())
+    if growth:
+        kept = [variant for variant in kept if variant.name == OURS]
     for label, reason in left_out:
         click.echo(f'Left out, "{label}": {reason}.')
     results: list[Result] = []
     with Stack(_FOLDER / "stack", fresh=True, durable=True) as stack:
         click.echo("Starting the sites")
         with started(stack, kept) as sites:
-            subjects = [tables.flights(stack.folder)]
-            sizes = map(int, rows.split() or ["0" if quick else "10000000"])
+            subjects = [] if growth else [tables.flights(stack.folder)]
+            usual = _GROWING if growth else ["0" if quick else "10000000"]
+            sizes = map(int, rows.split() or usual)
             subjects += [tables.generated(stack.folder, size) for size in sizes if size]
-            run = Run(sites, chosen, QUICK if quick else Effort())
+            known = {subject.name: subject.rows for subject in subjects}
+            effort = QUICK if quick else Effort()
+            run = Run(sites, chosen, effort, stock_up_to, limits=not growth)
             for result in run.all(subjects):
                 results.append(result)
                 # As it comes, for a run may be long and its end far.
-                report.write(folder, results, {v.name: v.label for v in kept}, _machine())
+                if growth:
+                    growth_report.write(folder, results, known, _machine())
+                else:
+                    report.write(folder, results, {v.name: v.label for v in kept}, _machine())
     click.echo(f"Written to {folder}")
 
 

@@ -225,6 +225,7 @@ def _limit(
             at_least=5,
             at_most=40,
             seconds=seconds,
+            patience=4 * seconds,
         )
         results[line] = {side: list(each.times) for side, each in taken.items()}
     return results

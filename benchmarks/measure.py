@@ -49,22 +49,30 @@ class Taken:
 
 
 def in_turn(
-    askers: Mapping[str, Callable[[], float]], *, at_least: int, at_most: int, seconds: float
+    askers: Mapping[str, Callable[[], float]],
+    *,
+    at_least: int,
+    at_most: int,
+    seconds: float,
+    patience: float,
 ) -> dict[str, Taken]:
     """Ask every side once, then all of them in turn, round after round.
 
     Each round begins with another side, so that none always comes after the same one.
 
     :param askers: what asks a side and returns the seconds that counted
-    :param at_least: rounds, however long they take
+    :param at_least: rounds, unless patience is at its end
     :param seconds: after which no further round begins
+    :param patience: seconds, from the first request on, after which one round is enough
     """
+    began = time.monotonic()
     first = {name: ask() for name, ask in askers.items()}
     times: dict[str, list[float]] = {name: [] for name in askers}
     names = list(askers)
     end = time.monotonic() + seconds
     for round_number in range(at_most):
-        if round_number >= at_least and time.monotonic() > end:
+        now = time.monotonic()
+        if now > end and (round_number >= at_least or (round_number and now - began > patience)):
             break
         start = round_number % len(names)
         for name in [*names[start:], *names[:start]]:

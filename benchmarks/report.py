@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .measure import Spread
-from .results import OURS, Counted, Measured, Result, as_json, table_rows
+from .results import OURS, Counted, Result, as_json, table_rows
+
+Ratios = Mapping[str, Spread]
+"""A line's times or bytes to the stock site's, by site."""
+
+_MARKS = ("D", "o")
 
 
 def write(
@@ -22,8 +27,8 @@ def write(
     text = json.dumps(as_json(results, machine), indent=1)
     (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
     (folder / "benchmark.md").write_text(markdown(results, sites, machine), encoding="utf-8")
-    if any(isinstance(result, Measured) for result in results):
-        _draw(folder / "benchmark.png", results)
+    if ratios := _ratios(results, sites):
+        draw(folder / "benchmark.png", ratios, sites)
 
 
 def markdown(
@@ -44,26 +49,40 @@ def markdown(
     return "\n".join(parts)
 
 
-def _draw(path: Path, results: Sequence[Result]) -> None:
-    """Bars from the stock backend's 1 to ours, on a scale where halves and doubles are alike."""
+def _ratios(results: Sequence[Result], sites: Mapping[str, str]) -> dict[str, Ratios]:
+    """Of each line in which less is better, for the sites that have been measured."""
+    several = len({result.table for result in results}) > 1
+    found: dict[str, Ratios] = {}
+    for result in results:
+        if isinstance(result, Counted) and result.unit != "bytes":
+            continue
+        name = f"{result.line} ({result.table})" if several else result.line
+        ratios = {site: result.to_stock(site) for site in sites}
+        found[name] = {
+            site: ratio if isinstance(ratio, Spread) else Spread(ratio, ratio, ratio)
+            for site, ratio in ratios.items()
+            if ratio is not None
+        }
+    return {name: ratios for name, ratios in found.items() if OURS in ratios}
+
+
+def draw(path: Path, lines: Mapping[str, Ratios], sites: Mapping[str, str]) -> None:
+    """Bars from the stock backend's 1 to ours, on a scale where halves and doubles are alike.
+
+    What ours is with caches are marks on the bars.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names, middles, errors = [], [], []
-    several = len({result.table for result in results}) > 1
-    for result in results:
-        spread = result.to_stock(OURS)
-        if spread is None or (isinstance(result, Counted) and result.unit != "bytes"):
-            continue
-        if not isinstance(spread, Spread):
-            spread = Spread(spread, spread, spread)
-        names.append(f"{result.line} ({result.table})" if several else result.line)
-        middles.append(spread.median)
-        errors.append((spread.median - spread.low, spread.high - spread.median))
+    spreads = [ratios[OURS] for ratios in lines.values()]
+    middles = [spread.median for spread in spreads]
+    errors = [(spread.median - spread.low, spread.high - spread.median) for spread in spreads]
+    names = list(lines)
     figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.27 * len(names)))
     places = range(len(names))
+    least = min(middles)
     colors = ["#2a7f62" if middle <= 1 else "#b3541e" for middle in middles]
     axes.barh(
         places,
@@ -73,12 +92,22 @@ def _draw(path: Path, results: Sequence[Result]) -> None:
         xerr=list(zip(*errors, strict=True)),
         error_kw={"elinewidth": 0.8, "ecolor": "#444444"},
     )
+    for mark, site in zip(_MARKS, [site for site in sites if site != OURS], strict=False):
+        marked = [
+            (ratios[site].median, place)
+            for place, ratios in zip(places, lines.values(), strict=True)
+            if site in ratios
+        ]
+        x, y = zip(*marked, strict=True) if marked else ((), ())
+        axes.scatter(x, y, marker=mark, color="black", s=14, zorder=3, label=sites[site])
+        least = min([least, *x])
+    axes.legend(loc="lower left", fontsize=8)
     axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
     ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
-    shown = [tick for tick in ticks if min(middles) / 2 <= tick <= max([*middles, 1]) * 2]
+    shown = [tick for tick in ticks if least / 2 <= tick <= max([*middles, 1]) * 2]
     axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
     axes.minorticks_off()
     axes.set_xlabel("ours / stock (caches off; lines: the middle half of the rounds)")

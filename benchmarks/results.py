@@ -29,13 +29,13 @@ class Measured:
 
     def to_stock(self, site: str) -> Spread | None:
         """A site's time as a multiple of stock's."""
-        if site not in self.taken:
+        if not {site, STOCK} <= self.taken.keys():
             return None
         return ratio(self.taken[site].times, self.taken[STOCK].times)
 
     def first_to_stock(self, site: str) -> float | None:
         """The same of the first request alone."""
-        if site not in self.taken:
+        if not {site, STOCK} <= self.taken.keys():
             return None
         return self.taken[site].first / self.taken[STOCK].first
 
@@ -57,7 +57,7 @@ class Counted:
     values: Mapping[str, float]
 
     def to_stock(self, site: str) -> float | None:
-        if site not in self.values or not self.values[STOCK]:
+        if site not in self.values or not self.values.get(STOCK):
             return None
         return self.values[site] / self.values[STOCK]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from .inside import Inside, inside
 from .lines import ORDINARY, SYSADMIN, Line, Request
 from .measure import Spread, Taken, in_turn, ratio
 from .results import Counted, Measured, Result
-from .sites import CACHED, OURS, STOCK, USER, BenchmarkError, Served, Sites
+from .sites import CACHED, OURS, STOCK, USER, BenchmarkError, Refused, Served, Sites
 from .tables import KEY, Subject
 
 LOAD_FILE = "load csv file"
@@ -39,6 +41,7 @@ class Effort:
     """How long a run may take.
 
     :param seconds: for one line
+    :param patience: seconds after which a line's first round, or a file's first load, is enough
     :param loads: how often a file is loaded
     :param batches: requests of the load by API
     :param slices: turns of the eight clients
@@ -47,13 +50,14 @@ class Effort:
     at_least: int = 7
     at_most: int = 60
     seconds: float = 8.0
+    patience: float = 90.0
     loads: int = 3
     batches: int = 8
     slices: int = 3
     slice_seconds: float = 6.0
 
 
-QUICK = Effort(3, 15, 2.0, 1, 3, 1, 3.0)
+QUICK = Effort(3, 15, 2.0, 30.0, 1, 3, 1, 3.0)
 
 
 def names_of_lines() -> list[str]:
@@ -74,13 +78,32 @@ def names_of_lines() -> list[str]:
     ]
 
 
-class Run:
-    """A run over sites that are up; yields results as they come."""
+def lines_that_grow() -> list[str]:
+    """Those of a table's size: loading a file, reads, bytes."""
+    nothing = Subject("", Path(), 1, {}, {}, "", "", "", ("", ""), ("", ""), "")
+    return [LOAD_FILE, *(line.name for line in lines.read_lines(nothing)), BYTES]
 
-    def __init__(self, sites: Sites, wanted: Sequence[str], effort: Effort) -> None:
+
+class Run:
+    """A run over sites that are up; yields results as they come.
+
+    :param stock_up_to: rows of a table above which the stock site is left out
+    :param limits: whether raw DuckDB is asked the same
+    """
+
+    def __init__(
+        self,
+        sites: Sites,
+        wanted: Sequence[str],
+        effort: Effort,
+        stock_up_to: float = math.inf,
+        limits: bool = True,
+    ) -> None:
         self._sites = sites
         self._wanted = frozenset(wanted)
         self._effort = effort
+        self._stock_up_to = stock_up_to
+        self._limits = limits
         self._served = list(sites.served.values())
         self._dataset = self._make_dataset()
         self._inside: dict[str, Inside] = {}
@@ -94,6 +117,8 @@ class Run:
                 yield from self._subject(subject, writes=subject is subjects[0])
 
     def _subject(self, subject: Subject, writes: bool) -> Iterator[Result]:
+        without = {STOCK} if subject.rows > self._stock_up_to else set()
+        self._served = [each for name, each in self._sites.served.items() if name not in without]
         resources, loaded = self._load(subject)
         if LOAD_FILE in self._wanted:
             yield Measured(subject.name, LOAD_FILE, loaded)
@@ -102,7 +127,10 @@ class Run:
         reads = list(lines.read_lines(subject))
         chosen = [line for line in reads if line.name in self._wanted]
         measured = [self._ask(subject.name, line, resources) for line in chosen]
-        yield from self._with_limits(measured, chosen, resources[OURS])
+        if self._limits:
+            yield from self._with_limits(measured, chosen, resources[OURS])
+        else:
+            yield from measured
         if writes:
             yield from self._writes(subject)
         if writes and PERMISSION in self._wanted:
@@ -111,10 +139,9 @@ class Run:
             mixed = [line for line in reads if line.name in lines.MIXED]
             yield from self._eight_clients(subject, mixed, resources)
         if BYTES in self._wanted:
-            sizes = {
-                STOCK: self._inside[STOCK].ask("stock_size", resource=resources[STOCK]),
-                OURS: self._inside[OURS].ask("our_size", resource=resources[OURS]),
-            }
+            sizes = {OURS: self._inside[OURS].ask("our_size", resource=resources[OURS])}
+            if STOCK in resources:
+                sizes[STOCK] = self._inside[STOCK].ask("stock_size", resource=resources[STOCK])
             yield Counted(subject.name, BYTES, "bytes", sizes)
         if MEMORY in self._wanted:
             memory = {each.name: float(each.resident_bytes()) for each in self._served}
@@ -145,15 +172,20 @@ class Run:
 
     def _load(self, subject: Subject) -> tuple[dict[str, str], dict[str, Taken]]:
         """A table of the file on each side, and how long it took; the last one counts."""
-        times: dict[str, list[float]] = {STOCK: [], OURS: []}
+        sides = [side for side in (OURS, STOCK) if side in {each.name for each in self._served}]
+        times: dict[str, list[float]] = {side: [] for side in sides}
         resources: dict[str, str] = {}
         loads = self._effort.loads if LOAD_FILE in self._wanted else 1
-        for _ in range(loads):
-            for side in (OURS, STOCK):
+        began = time.monotonic()
+        for number in range(loads):
+            if number and time.monotonic() - began > self._effort.patience:
+                break
+            for side in sides:
                 resources[side] = self._new_resource(f"{side} {subject.path.name}")
                 times[side].append(self._load_file(side, resources[side], subject.path, resources))
         taken = {side: Taken(each[0], tuple(each[1:] or each)) for side, each in times.items()}
-        return {**dict.fromkeys(self._sites.served, resources[OURS]), **resources}, taken
+        ours = {each.name: resources[OURS] for each in self._served}
+        return {**ours, **resources}, taken
 
     def _load_file(self, side: str, resource: str, path: Path, resources: dict[str, str]) -> float:
         process = self._inside[side]
@@ -186,19 +218,32 @@ class Run:
 
             return ask
 
-        effort = self._effort
-        taken = in_turn(
-            {site.name: asker(site) for site in self._served},
-            at_least=effort.at_least,
-            at_most=effort.at_most,
-            seconds=effort.seconds,
-        )
+        askers = {site.name: asker(site) for site in self._served}
+        try:
+            taken = self._in_turn(askers)
+        except Refused as refused:
+            if refused.site != STOCK or not refused.too_long:
+                raise
+            click.echo(f"  {line.name:<32} without stock: {refused}")
+            answers.pop(STOCK, None)
+            taken = self._in_turn({name: ask for name, ask in askers.items() if name != STOCK})
+        expected = answers.get(STOCK, answers[OURS])
         for name, gist in answers.items():
-            if gist != answers[STOCK]:
-                raise BenchmarkError(f"{line.name}: {name} {gist}, stock {answers[STOCK]}")
+            if gist != expected:
+                raise BenchmarkError(f"{line.name}: {name} {gist}, others {expected}")
         measured = Measured(table, line.name, taken)
         tell(measured)
         return measured
+
+    def _in_turn(self, askers: Mapping[str, Callable[[], float]]) -> dict[str, Taken]:
+        effort = self._effort
+        return in_turn(
+            askers,
+            at_least=effort.at_least,
+            at_most=effort.at_most,
+            seconds=effort.seconds,
+            patience=effort.patience,
+        )
 
     def _with_limits(
         self, measured: Sequence[Measured], chosen: Sequence[Line], resource: str
@@ -289,6 +334,7 @@ class Run:
                 at_least=50,
                 at_most=500,
                 seconds=self._effort.seconds,
+                patience=self._effort.patience,
             )
         measured = Measured(subject.name, PERMISSION, taken)
         tell(measured)
@@ -349,9 +395,10 @@ def tell(result: Result) -> None:
         spread = result.to_stock(site)
         if site != STOCK and spread is not None:
             shown += f"  {site} {spread.median:.3f} ({spread.low:.2f} to {spread.high:.2f})"
-    rounds = len(result.taken[STOCK].times)
-    stock = Spread.of(result.taken[STOCK].times).median * 1000
-    click.echo(f"  {result.line:<32}{shown}  {rounds} rounds, stock {stock:.1f} ms")
+    side = STOCK if STOCK in result.taken else OURS
+    times = result.taken[side].times
+    middle = Spread.of(times).median * 1000
+    click.echo(f"  {result.line:<32}{shown}  {len(times)} rounds, {side} {middle:.1f} ms")
 
 
 def _gist(content: bytes) -> Any:

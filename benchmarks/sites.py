@@ -41,6 +41,19 @@ class BenchmarkError(Exception):
     """A site did not answer as it should have."""
 
 
+class Refused(BenchmarkError):
+    """A site answered with an error.
+
+    :ivar site: its name
+    :ivar too_long: whether it says that the answer takes longer than it may
+    """
+
+    def __init__(self, site: str, message: str) -> None:
+        super().__init__(f"{site}: {message}")
+        self.site = site
+        self.too_long = "took too long" in message
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """A way to serve the site.
@@ -114,7 +127,7 @@ class Served:
     ) -> tuple[float, bytes]:
         """The seconds until the whole answer was there, and the answer.
 
-        :raises BenchmarkError: it is a refusal
+        :raises Refused:
         """
         used = connection or self._connection
         headers = {"Content-Type": "application/json"} if request.body is not None else {}
@@ -128,9 +141,10 @@ class Served:
         seconds = time.perf_counter() - start
         if response.status != 200:
             asked = (request.body or b"").decode()[:300]
-            raise BenchmarkError(
-                f"{self.name}: {request.path} {asked}: {response.status} "
-                f"{content.decode(errors='replace')[:500]}"
+            raise Refused(
+                self.name,
+                f"{request.path} {asked}: {response.status} "
+                f"{content.decode(errors='replace')[:500]}",
             )
         return seconds, content
 

@@ -33,7 +33,11 @@ def test_first_request_is_kept_apart_and_rounds_begin_with_each_side_in_turn():
         return float(len(asked))
 
     taken = in_turn(
-        {"a": lambda: ask("a"), "b": lambda: ask("b")}, at_least=3, at_most=3, seconds=60
+        {"a": lambda: ask("a"), "b": lambda: ask("b")},
+        at_least=3,
+        at_most=3,
+        seconds=60,
+        patience=60,
     )
     assert asked == ["a", "b", "a", "b", "b", "a", "a", "b"]
     assert taken["a"].first == 1.0
@@ -41,9 +45,12 @@ def test_first_request_is_kept_apart_and_rounds_begin_with_each_side_in_turn():
     assert taken["a"].best == 3.0
 
 
-def test_rounds_go_on_to_the_least_number_however_long_they_take():
-    taken = in_turn({"a": lambda: 1.0}, at_least=4, at_most=9, seconds=0)
-    assert len(taken["a"].times) == 4
+@pytest.mark.parametrize(("patience", "rounds"), [(60, 4), (0, 1)])
+def test_rounds_go_on_to_the_least_number_as_long_as_there_is_patience(
+    patience: float, rounds: int
+):
+    taken = in_turn({"a": lambda: 1.0}, at_least=4, at_most=9, seconds=0, patience=patience)
+    assert len(taken["a"].times) == rounds
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(99, 99), (50, 50), (100, 100), (0.5, 1)])

@@ -152,7 +152,6 @@ def test_filters_in_the_address_hold(page: Page, dataset: str, resource: str) ->
     assert table.numbers(expected) == expected
 
 
-@pytest.mark.usefixtures("planned_searches")
 def test_a_view_keeps_to_its_own_filters(page: Page, dataset: str, resource: str) -> None:
     # Made by the API: the chooser of values in CKAN 2.12's form stops with an error of its script.
     view = page.site.action(

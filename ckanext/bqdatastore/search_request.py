@@ -20,7 +20,7 @@ from ckanext.datastore.backend import _parse_sort_clause
 from . import config, plugin_parts, results
 from .callers import whether_gone
 from .ckan_versions import SHOWS_FILTERS, add_links, parse_filters
-from .engines.base import Engine
+from .engines.base import Capability, Engine
 from .model.errors import InvalidRequest, TableNotFound
 from .model.query import ParameterNames, Query, column, table
 from .model.table import ID, Table
@@ -50,16 +50,20 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     request = _search(engine, context, data_dict, types, fields, source)
     keyset = request.keyset if data_dict.get("include_next_page") else None
     timeout, abandoned = seconds_allowed(context), whether_gone()
-    query = search.page(request, engine.dialect, bool(keyset))
-    counted = search.total(request, engine.dialect)
-
+    with_total = (
+        bool(data_dict.get("include_total"))
+        and request.is_ranked
+        and Capability.TOTAL_WITH_PAGE in engine.capabilities
+    )
+    make = search.page_and_total if with_total else search.page
+    query = make(request, engine.dialect, bool(keyset))
     whole_table = known is not None and not request.conditions and not request.distinct
 
     def make_page() -> _Page:
         rows = engine.query(query, timeout, abandoned).read_all()
-        return _page(rows, request, bool(keyset))
+        return _page(rows, request, bool(keyset), with_total)
 
-    def count() -> int:
+    def count(counted: Query) -> int:
         if known is not None and whole_table:
             return engine.row_count(known)
         found = engine.query(counted, timeout, abandoned).read_all()
@@ -71,8 +75,11 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         {"id": each, "type": types[each], **({"info": info[each]} if each in info else {})}
         for each in (fields if fields is not None else types)
     ]
-    if data_dict.get("include_total"):
-        data_dict["total"] = results.body(engine, counted, [name], _TOTAL, count)
+    if page.total is not None:
+        data_dict["total"] = page.total
+    elif data_dict.get("include_total"):
+        counted = search.total(request, engine.dialect)
+        data_dict["total"] = results.body(engine, counted, [name], _TOTAL, partial(count, counted))
     if page.last_id is not None:
         data_dict["next_page"] = {ID: {keyset: page.last_id}}
     add_links(data_dict, request.limit, request.offset, whole_table)
@@ -112,7 +119,7 @@ def _search(
     operations = _validate(context, data_dict, types)
     names = ParameterNames()
     conditions = _conditions(operations, types, names)
-    rankings = _text_search(data_dict, types, conditions, names, engine.dialect)
+    rankings, screened = _text_search(data_dict, types, conditions, names, engine.dialect)
     fields_types = dict(types)
     shown = _shown_fields(fields, types, rankings, bool(data_dict.get("full_text")))
     types.update(dict.fromkeys(rankings, "float"))
@@ -132,11 +139,16 @@ def _search(
     )
     translate = engine.dialect.translate
     parts = plugin_parts.for_search(context, data_dict, fields_types, translate, parts)
+    screen = None
+    if screened is not None and "rank" in ranks:
+        condition, test = screened
+        screen = search.Screen(condition, ranks["rank"], test)
     return search.Search(
         source=source,
         **vars(parts),
         records_format=data_dict.get("records_format", "objects"),
         names=names,
+        screen=screen,
     )
 
 
@@ -146,23 +158,23 @@ def _text_search(
     conditions: list[Any],
     names: ParameterNames,
     dialect: Any,
-) -> dict[str, Callable[[], Any]]:
-    """Add the conditions of `q` and `full_text`; what makes the rank columns, by name."""
+) -> tuple[dict[str, Callable[[], Any]], tuple[Any, Any] | None]:
+    """Add the conditions of `q` and `full_text`.
+
+    Returns what makes the rank columns, by name, and a condition with its screen, if it has one.
+    """
     q, full_text = data_dict.get("q"), data_dict.get("full_text")
     plain = bool(data_dict.get("plain", True))
     language = data_dict.get("language") or config.text_search_language()
     row = [(name, type) for name, type in types.items() if name != ID]
     ranks: dict[str, Callable[[], Any]] = {}
-
-    def whole_row(text: str) -> None:
-        terms = fulltext.parse(text, language=language, plain=plain)
+    screened = None
+    if whole_row := full_text or (q if isinstance(q, str) else None):
+        terms = fulltext.parse(whole_row, language=language, plain=plain)
         conditions.append(fulltext.condition(terms, row, dialect, names))
         ranks["rank"] = partial(fulltext.rank, terms, row, dialect, names)
-
-    if full_text:
-        whole_row(full_text)
-    elif isinstance(q, str) and q:
-        whole_row(q)
+        test = fulltext.screen(terms, row, dialect, names)
+        screened = (conditions[-1], test) if test is not None else None
     if isinstance(q, dict):
         for name, text in q.items():
             if name not in types:
@@ -175,7 +187,7 @@ def _text_search(
             ranks[f"rank {name}"] = partial(
                 fulltext.rank, terms, field, dialect, names, whole_row=False
             )
-    return ranks
+    return ranks, screened
 
 
 def _conditions(operations: Any, types: Mapping[str, str], names: ParameterNames) -> list[Any]:
@@ -279,10 +291,12 @@ class _Page(msgspec.Struct, array_like=True):
 
     :param records: the text of all records, in the form that was asked for
     :param last_id: of the last record, where the next page goes on from it
+    :param total: how many records there are on all pages, where the same statement told
     """
 
     records: str
     last_id: int | None
+    total: int | None
 
 
 _TOTAL = results.Form("total", msgspec.msgpack.encode, msgspec.msgpack.Decoder(int).decode)
@@ -293,16 +307,19 @@ def _page_form(request: search.Search) -> results.Form[_Page]:
     return results.Form(request.records_format, msgspec.msgpack.encode, _unpack_page)
 
 
-def _page(rows: pa.Table, request: search.Search, with_id: bool) -> _Page:
+def _page(rows: pa.Table, request: search.Search, with_id: bool, with_total: bool) -> _Page:
     """
-    :param with_id: whether the last column is each record's `_id`
+    :param with_id: whether the column after the records is each record's `_id`
+    :param with_total: whether the last column is the total
     """
-    last_id = None
+    last_id = total = None
     if with_id and rows.num_rows:
-        last_id = rows.column(rows.num_columns - 1)[rows.num_rows - 1].as_py()
+        last_id = rows.column(1)[rows.num_rows - 1].as_py()
+    if with_total and rows.num_rows:
+        total = int(rows.column(rows.num_columns - 1)[0].as_py())
     in_lines = request.records_format in ("csv", "tsv")
     texts = rows.column(0)
-    return _Page(formats.lines(texts) if in_lines else formats.json_list(texts), last_id)
+    return _Page(formats.lines(texts) if in_lines else formats.json_list(texts), last_id, total)
 
 
 def _records(page: _Page, request: search.Search, lazy: bool) -> Any:

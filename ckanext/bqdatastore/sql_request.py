@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
@@ -27,7 +27,7 @@ from .model.query import Query, ShapedQuery
 from .model.recent import Recent
 from .model.table import Table
 from .model.tree_size import one_statement
-from .query import guard
+from .query import guard, table_metadata
 from .query.fulltext import vectors
 from .records import formats
 from .search_request import seconds_allowed
@@ -36,6 +36,7 @@ from .site import place_for_query
 log = logging.getLogger(__name__)
 
 _MEGABYTE = 1024 * 1024
+_TakePlace = Callable[[], None]
 
 
 def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
@@ -46,6 +47,33 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
     sql = data_dict.get("sql")
     if not isinstance(sql, str):
         raise InvalidRequest("sql", "Must be a text" if sql else "Missing value")
+    with _place_when_needed(context) as take_place:
+        _answer(engine, context, data_dict, sql, take_place)
+
+
+@contextmanager
+def _place_when_needed(context: Any) -> Iterator[Callable[[], None]]:
+    """A place among its caller's queries, which the first call takes.
+
+    Not only the engine works for a query: a long one takes seconds to be understood.
+    """
+    with ExitStack() as place:
+        taken = False
+
+        def take() -> None:
+            nonlocal taken
+            if not taken:
+                place.enter_context(place_for_query(name_of_caller(context)))
+                taken = True
+
+        yield take
+
+
+def _answer(
+    engine: Engine, context: Any, data_dict: dict[str, Any], sql: str, take_place: _TakePlace
+) -> None:
+    if len(sql) > _LONGEST_KEPT:
+        take_place()
     with _refused_at_worst(sql):
         parsed = guard.parse(sql)
     tables: dict[str, Table] = {}
@@ -61,13 +89,16 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         context["check_access"](real_names)
     except tk.ObjectNotFound:
         raise NotPermitted("Not authorized to read resource.") from None
+    if table_metadata.NAME in parsed.tables:
+        tables[table_metadata.NAME] = table_metadata.listing(engine.tables(), engine.aliases())
     limit = config.rows_max()
-    query, outputs = _bound(engine, sql, parsed, tables, limit)
+    query, outputs = _bound(engine, sql, parsed, tables, limit, take_place)
     fields = [(field.id, field.form) for field in outputs]
 
     def make() -> _Answer:
-        with place_for_query(name_of_caller(context)):
-            rows = _rows(engine, query, seconds_allowed(context))
+        take_place()
+        rows = _rows(engine, query, seconds_allowed(context))
+        _check_names(rows, fields)
         shown = _with_vectors(engine, rows.slice(0, limit), fields)
         with _refused_at_worst(sql):
             return _Answer(formats.python_records(shown, fields), rows.num_rows > limit)
@@ -103,19 +134,25 @@ _bindings: WeakKeyDictionary[Engine, Recent[Hashable, _Binding]] = WeakKeyDictio
 
 
 def _bound(
-    engine: Engine, sql: str, parsed: guard.ParsedSQL, tables: Mapping[str, Table], limit: int
+    engine: Engine,
+    sql: str,
+    parsed: guard.ParsedSQL,
+    tables: Mapping[str, Table],
+    limit: int,
+    take_place: _TakePlace,
 ) -> tuple[Query, tuple[guard.OutputField, ...]]:
     """The query over the tables, of which the caller may read every one, and what it gives.
 
     To bind and translate a query may take longer than to run it, so the ends of it are kept. Who
     asks again has been authorized anew.
     """
-    described = {known.name: known for known in tables.values()}
+    listing = tables.get(table_metadata.NAME)
+    described = {known.name: known for known in tables.values() if known is not listing}
     rows: dict[str, float] = {}
     most_bytes = int(config.sql_max_answer_mb() * _MEGABYTE)
 
     def most_rows(name: str) -> float:
-        rows[name] = _most_rows(engine, described[name])
+        rows[name] = _most_rows(engine, described[name]) if name in described else math.inf
         return rows[name]
 
     def bind() -> tuple[Query, tuple[guard.OutputField, ...]]:
@@ -123,6 +160,8 @@ def _bound(
             bound = guard.bind(parsed, tables, engine.allowed_functions, limit + 1, most_rows)
             outputs = [(field.id, field.form) for field in bound.fields]
             tree = engine.dialect.translate(bound.query.tree)
+            if isinstance(listing, table_metadata.Listing):
+                tree = table_metadata.listed(tree, listing)
             tree = engine.dialect.bounded(tree, outputs, most_bytes)
         return Query(tree, bound.query.parameters), bound.fields
 
@@ -133,11 +172,12 @@ def _bound(
     if binding is not None and all(most_rows(name) == binding.rows[name] for name in binding.rows):
         outputs = binding.outputs
     else:
+        take_place()
         made, outputs = bind()
-        if len(sql) <= _LONGEST_KEPT:
+        if listing is None and len(sql) <= _LONGEST_KEPT:
             kept.put(key, _Binding(tables, dict(rows), outputs))
     types = (f"{name} {known.name} {known.types!r}" for name, known in tables.items())
-    shape = ("sql", sql, str(limit), str(most_bytes), repr(rows), *types)
+    shape = ("sql", sql, str(limit), str(most_bytes), repr(rows), repr(listing), *types)
     return ShapedQuery(shape, tuple(described), {}, lambda: made or bind()[0]), outputs
 
 
@@ -162,11 +202,31 @@ def _rows(engine: Engine, query: Query, seconds: float | None) -> pa.Table:
     try:
         return engine.query(query, seconds, whether_gone()).read_all(megabytes * _MEGABYTE)
     except AnswerTooLarge:
-        raise InvalidRequest(
-            "query",
-            f"The answer is larger than {megabytes:g} MB ({config.PREFIX}sql.max_answer_mb); "
-            "ask for fewer rows or columns, or for shorter texts",
-        ) from None
+        raise _too_large() from None
+
+
+def _too_large() -> InvalidRequest:
+    return InvalidRequest(
+        "query",
+        f"The answer is larger than {config.sql_max_answer_mb():g} MB "
+        f"({config.PREFIX}sql.max_answer_mb); "
+        "ask for fewer rows or columns, or for shorter texts",
+    )
+
+
+_AROUND_A_VALUE = 8  # bytes
+_ROOM_FOR_NAMES = 2
+"""Of the limit for an answer: so many times as much may the names of its columns take as JSON."""
+
+
+def _check_names(rows: pa.Table, fields: Sequence[tuple[str, str]]) -> None:
+    """Each row is given out with the names of its columns, which the engine does not count.
+
+    :raises InvalidRequest: that would be too much
+    """
+    row = sum(len(name.encode()) + _AROUND_A_VALUE for name, _ in fields)
+    if rows.num_rows * row > _ROOM_FOR_NAMES * config.sql_max_answer_mb() * _MEGABYTE:
+        raise _too_large()
 
 
 class _Answer(msgspec.Struct):

@@ -45,5 +45,5 @@ def test_no_test_is_left_out_twice() -> None:
 
 def test_what_is_left_out_is_little() -> None:
     assert len(left_out.reasons("ducklake", "2.12")) <= 25
-    assert len(left_out.reasons("bigquery", "2.12")) <= 27
+    assert len(left_out.reasons("bigquery", "2.12")) <= 25
     assert len(left_out.reasons("ducklake", "2.11")) <= 26

@@ -35,6 +35,8 @@ class Capability(enum.Flag):
     LOAD_FILE = enum.auto()
     SINGLE_WRITER = enum.auto()
     """The whole catalog takes one writer at a time, not one per table."""
+    TOTAL_WITH_PAGE = enum.auto()
+    """A ranked page and its total take one statement less time than two."""
 
 
 @dataclasses.dataclass(frozen=True)

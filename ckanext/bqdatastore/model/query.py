@@ -16,6 +16,10 @@ from .errors import AnswerTooLarge
 RESOURCES = "resources"
 """The schema that stands for the DataStore in a neutral tree; an engine puts its own path there."""
 
+COMPARED_AS = "compared as"
+"""In the `meta` of a `Between`: PostgreSQL's types as which the value is compared with its bounds,
+where they are not the value's own."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
@@ -23,6 +27,26 @@ class Parameter:
 
     value: Any
     type: str = "text"
+
+
+Span = tuple[float, float]
+
+ANY_ID: Span = (-math.inf, math.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """Between which ids the rows are that a query looks at; an engine may leave out all others.
+
+    :param ids: the lowest and the highest
+    :param if_contiguous: the same of the query's tree of that name
+    """
+
+    ids: Span = ANY_ID
+    if_contiguous: Span = ANY_ID
+
+
+EVERYTHING = Reach()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +58,13 @@ class Query:
 
     :param if_contiguous: a tree that finds the same with less work where the ids of the tables are
         exactly those from 1 to the number of rows; an engine that knows them to be may run it
+    :param reach: of a query of one table
     """
 
     tree: sge.Expr
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
     if_contiguous: sge.Expr | None = None
+    reach: Reach = EVERYTHING
 
 
 class ShapedQuery(Query):
@@ -50,6 +76,7 @@ class ShapedQuery(Query):
     :ivar shape: texts; on one engine queries of equal shapes have equal trees
     :ivar tables: names of the tables that it reads
     :ivar values: the values of all its placeholders, and perhaps of others
+    :ivar reach: no part of the shape
     """
 
     def __init__(
@@ -58,8 +85,9 @@ class ShapedQuery(Query):
         tables: tuple[str, ...],
         values: Mapping[str, Parameter],
         make: Callable[[], Query],
+        reach: Reach = EVERYTHING,
     ) -> None:
-        self.__dict__.update(shape=shape, tables=tables, values=values, _make=make)
+        self.__dict__.update(shape=shape, tables=tables, values=values, _make=make, reach=reach)
 
     shape: tuple[str, ...]
     tables: tuple[str, ...]

@@ -8,6 +8,7 @@ names; `bind` settles names and types as PostgreSQL would and gives the query to
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from ckanext.bqdatastore.model.query import RESOURCES, Query
 from ckanext.bqdatastore.model.table import Table
 from ckanext.bqdatastore.model.tree_size import one_statement
 
-from .postgresql import binding, documents, sizes, statements, types
+from .postgresql import binding, documents, gathered, sizes, statements, types
 from .postgresql.expressions import IN_SQL
 from .postgresql.row_order import in_row_order
 from .postgresql.scopes import Relation
@@ -34,6 +35,10 @@ _SEPARATING = frozenset({"ASCII_44", "AND", "OR"})
 _LASTING = frozenset({"NOT", "BETWEEN", "JOIN", "UNION", "INTERSECT", "EXCEPT"})
 """Words that open, close or begin anew a part of a query, and words whose nesting a new part does
 not end."""
+
+_LONG_OPERATOR = re.compile(r"(?:\+|-(?!-)){100}")
+"""Signs in a row that PostgreSQL's lexer takes apart in a time that is the third power of their
+number."""
 
 KEPT_JSONB = "jsonb kept"
 """The form of `jsonb` that needs no more than to be shown."""
@@ -129,8 +134,10 @@ def bind(
         with one_statement():
             tree, relation = binding.bound(parsed.tree.copy(), tables)
         fields = _outputs(tree, relation, tables.values())
-        if sizes.made_for_one_row(tree) > sizes.LONGEST:
+        made = sizes.made_for_one_row(tree)
+        if made > sizes.LONGEST:
             raise InvalidRequest(MESSAGE, "Query makes texts or lists that are too long")
+        tree = gathered.checked(tree, sizes.longest_gathered(made))
         if rows is not None:
             tree = in_row_order(tree, rows)
         tree = documents.last(_limited(tree, row_limit))
@@ -173,7 +180,7 @@ def _output(
         declared = types.VARCHAR
     if kind == "jsonb":
         return OutputField(name, kind, KEPT_JSONB if declared else kind)
-    if declared == types.VARCHAR:
+    if declared in (types.VARCHAR, "name", "oid"):
         return OutputField(name, declared, kind)
     return OutputField(name, "json" if kind == types.NESTED else kind, kind)
 
@@ -194,6 +201,8 @@ def _statement(sql: str, limits: Limits) -> Any:
     if "\0" in sql:
         # PostgreSQL's parser would take it for the end of the text.
         raise InvalidRequest(MESSAGE, "Invalid SQL: null character not permitted")
+    if _LONG_OPERATOR.search(sql):
+        raise InvalidRequest(MESSAGE, "Invalid SQL: operator too long")
     try:
         if _nesting(token.name for token in scan(sql)) > limits.nesting:
             raise InvalidRequest(MESSAGE, "Query is too deeply nested")

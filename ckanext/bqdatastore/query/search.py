@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import sqlglot.expressions as sge
 
 from ..model.errors import QueryFailed
-from ..model.query import RESOURCES, ParameterNames, Query, ShapedQuery, bound, column
+from ..model.query import (
+    ANY_ID,
+    RESOURCES,
+    ParameterNames,
+    Query,
+    Reach,
+    ShapedQuery,
+    Span,
+    bound,
+    column,
+)
 from ..model.table import ID
 from .copy_lines import copy_line
 
@@ -19,6 +30,16 @@ _HIGHEST_ID = 2**63 - 1
 
 RECORD = "record"
 """The column of a page that holds each record's text."""
+
+_FOUND, _SHOWN = "_found", "_shown"
+
+_SPANS: Mapping[type[sge.Expr], Callable[[int], Span]] = {
+    sge.EQ: lambda value: (value, value),
+    sge.GT: lambda value: (value + 1, ANY_ID[1]),
+    sge.GTE: lambda value: (value, ANY_ID[1]),
+    sge.LT: lambda value: (ANY_ID[0], value - 1),
+    sge.LTE: lambda value: (ANY_ID[0], value),
+}
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
@@ -53,6 +74,20 @@ class Order:
 
 
 @dataclasses.dataclass(frozen=True)
+class Screen:
+    """What can take the place of a condition where a rank is worked out anyway.
+
+    :param condition: one of the search's conditions
+    :param rank: a value that the search is ordered by
+    :param test: with a rank above zero it says as much as the condition
+    """
+
+    condition: sge.Expr
+    rank: sge.Expr
+    test: sge.Expr
+
+
+@dataclasses.dataclass(frozen=True)
 class Search:
     """A search, parsed and checked.
 
@@ -62,6 +97,7 @@ class Search:
     :param order: empty for the default, which is by `_id`
     :param records_format: `objects`, `lists`, `csv` or `tsv`
     :param names: the parameters that the columns and conditions refer to
+    :param screen: for one of the conditions, if there is such a thing
     """
 
     source: sge.Expr
@@ -73,6 +109,7 @@ class Search:
     distinct: bool
     records_format: str
     names: ParameterNames
+    screen: Screen | None = None
 
     @property
     def first_id(self) -> int | None:
@@ -84,11 +121,45 @@ class Search:
         if not self.conditions:
             return 0
         only = self.conditions[0]
-        if len(self.conditions) > 1 or not isinstance(only, sge.GT) or only.this != column(ID):
+        if len(self.conditions) > 1 or not isinstance(only, sge.GT):
             return None
-        parameter = self.names.values.get(only.expression.name)
+        lowest = self._span_of(only)[0]
+        return max(int(lowest) - 1, 0) if lowest != ANY_ID[0] else None
+
+    @property
+    def ids(self) -> Span:
+        """Between which ids the conditions leave anything to be found."""
+        lowest, highest = ANY_ID
+        for condition in self.conditions:
+            together = condition.unnest()
+            for part in together.flatten() if isinstance(together, sge.And) else [together]:
+                low, high = self._span_of(part)
+                lowest, highest = max(lowest, low), min(highest, high)
+        return lowest, highest
+
+    @property
+    def ids_of_page(self) -> tuple[int, int] | None:
+        """The ids that its records have in a table without gaps, if nothing else says which."""
+        first = self.first_id
+        if first is None:
+            return None
+        last = min(first + self.offset + self.limit, _HIGHEST_ID)
+        return first + self.offset + 1, last
+
+    def _span_of(self, condition: sge.Expr) -> Span:
+        """What a comparison of the id with a whole number leaves of all ids."""
+        if type(condition) not in _SPANS or condition.this != column(ID):
+            return ANY_ID
+        if not isinstance(condition.expression, sge.Placeholder):
+            return ANY_ID
+        parameter = self.names.values.get(condition.expression.name)
         value = parameter.value if parameter else None
-        return max(value, 0) if isinstance(value, int) else None
+        return _SPANS[type(condition)](value) if isinstance(value, int) else ANY_ID
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it is ordered by something that is worked out for each record."""
+        return not self.distinct and self.limit > 0 and any(x.field is None for x in self.order)
 
     @property
     def keyset(self) -> str | None:
@@ -110,7 +181,19 @@ def page(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query
 
     :param with_id: add each record's `_id` as the second column
     """
-    return _shaped(("page", str(with_id)), search, dialect, lambda: _page(search, dialect, with_id))
+    shape = ("page", str(with_id))
+    make = functools.partial(_page, search, dialect, with_id)
+    return _shaped(shape, search, dialect, make, search.ids_of_page)
+
+
+def page_and_total(search: Search, dialect: OutputDialect, with_id: bool = False) -> Query:
+    """As `page`, of a search that is ranked, with the total as the last column of every record.
+
+    What orders the records is worked out once, for both.
+    """
+    screen = search.screen.test.sql(dialect=dialect.name, copy=False) if search.screen else ""
+    shape = ("page and total", str(with_id), screen)
+    return _shaped(shape, search, dialect, lambda: _page_and_total(search, dialect, with_id))
 
 
 def total(search: Search, dialect: OutputDialect) -> Query:
@@ -123,18 +206,25 @@ def total(search: Search, dialect: OutputDialect) -> Query:
 
 
 def _shaped(
-    what: tuple[str, ...], search: Search, dialect: OutputDialect, make: Callable[[], Query]
+    what: tuple[str, ...],
+    search: Search,
+    dialect: OutputDialect,
+    make: Callable[[], Query],
+    ids_if_contiguous: Span | None = None,
 ) -> Query:
     """The query without its tree, where it is the table and the request that say all of it."""
     if not isinstance(search.source, sge.Table) or search.source.db != RESOURCES:
         return make()
     shape = what + _shape(search, dialect.name)
-    return ShapedQuery(shape, (search.source.name,), search.names.values, make)
+    ids = search.ids
+    reach = Reach(ids, ids_if_contiguous or ids)
+    return ShapedQuery(shape, (search.source.name,), search.names.values, make, reach)
 
 
 def _shape(search: Search, dialect: str) -> tuple[str, ...]:
     """What tells a search from all that have another tree."""
 
+    @functools.cache  # a rank may be a column and the order
     def text(tree: sge.Expr) -> str:
         # Whole queries are changed on the way.
         return tree.sql(dialect=dialect, copy=tree.find(sge.Query) is not None)
@@ -180,18 +270,67 @@ def _page(search: Search, dialect: OutputDialect, with_id: bool) -> Query:
     return dataclasses.replace(query, if_contiguous=tree.order_by(column(ID), copy=False))
 
 
+def _page_and_total(search: Search, dialect: OutputDialect, with_id: bool) -> Query:
+    """First the ids of all records and what they are ordered by, then the other columns of some."""
+    ordering = [*search.order, Order(column(ID))]
+    terms = {id(each.value): column(f"_term{number}") for number, each in enumerate(ordering)}
+    named = [each.value.copy().as_(terms[id(each.value)].this, copy=False) for each in ordering]
+    conditions, matches = _screened(search, terms)
+    found = _where(_from(named, search.source.copy()), conditions)
+
+    def order() -> list[sge.Ordered]:
+        return [dataclasses.replace(x, value=terms[id(x.value)]).tree() for x in ordering]
+
+    matching = _where(_from([sge.Star()], sge.to_table(_FOUND)), matches)
+    shown = _limited(matching, order(), search)
+    values = [
+        terms.get(id(value), value).copy().as_(_slot(position), copy=False)
+        for position, (_, value, _) in enumerate(search.columns)
+    ]
+    row = terms[id(ordering[-1].value)]
+    rows = _from([*values, *(each.copy() for each in terms.values())], search.source.copy())
+    rows.join(sge.to_table(_SHOWN), on=column(ID).eq(row), copy=False)
+    counted = sge.CountIf(this=matches[0].copy()) if matches else sge.Count(this=sge.Star())
+    count = _from([counted], sge.to_table(_FOUND))
+    outputs = [_record(search, dialect).as_(RECORD, copy=False)]
+    if with_id:
+        outputs.append(row.copy())
+    outputs.append(count.subquery(copy=False))
+    tree = _from(outputs, _derived(rows, "page")).order_by(*order(), copy=False)
+    tree.with_(_FOUND, found, materialized=True, copy=False)
+    tree.with_(_SHOWN, shown, materialized=True, copy=False)
+    return bound(tree, search.names.values)
+
+
+def _screened(
+    search: Search, terms: Mapping[int, sge.Expr]
+) -> tuple[list[sge.Expr], list[sge.Expr]]:
+    """The conditions, and what must hold of the terms besides.
+
+    DuckDB works a rank out a second time if it can move a test of it to where the rank is made. A
+    count of those that pass, beside the page of those that pass, leaves the test where it is.
+    """
+    screen = search.screen
+    conditions = list(search.conditions)
+    if screen is None or id(screen.rank) not in terms:
+        return conditions, []
+    if not any(each is screen.condition for each in conditions):
+        return conditions, []
+    weaker = [screen.test if each is screen.condition else each for each in conditions]
+    return weaker, [sge.GT(this=terms[id(screen.rank)].copy(), expression=sge.convert(0))]
+
+
 def _by_ids(search: Search) -> Search | None:
     """The same page of a table whose ids have no gaps: nothing but its own rows need be looked at.
 
     None where other things than ids say what is on it.
     """
-    first = search.first_id
-    if first is None:
+    ids = search.ids_of_page
+    if ids is None:
         return None
-    last = min(first + search.offset + search.limit, _HIGHEST_ID)
     within = (
-        sge.GT(this=column(ID), expression=sge.convert(first + search.offset)),
-        sge.LTE(this=column(ID), expression=sge.convert(last)),
+        sge.GT(this=column(ID), expression=sge.convert(ids[0] - 1)),
+        sge.LTE(this=column(ID), expression=sge.convert(ids[1])),
     )
     return dataclasses.replace(search, conditions=within, offset=0)
 

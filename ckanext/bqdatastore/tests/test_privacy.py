@@ -424,6 +424,14 @@ def test_the_list_of_tables_is_that_of_stock(site: Site) -> None:
     }
 
 
+def test_the_list_of_tables_is_for_sysadmins_in_sql(site: Site, backend: str) -> None:
+    text = "SELECT * FROM (SELECT count(*) FROM _table_metadata) AS q"
+    # The stock backend looks for a resource of that name, and finds none.
+    answered = statuses(403, 403, 403, 403, 200)
+    route = Route("datastore_search_sql", answered, {"sql": text}, stock=NO_RESOURCE, shows=False)
+    assert wrong(site, backend, {"sql": route}) == []
+
+
 def test_a_table_that_the_site_shows_to_all_is_found_by_the_name_that_is_set(
     site: Site, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ckantoolkit as tk
 import pytest
 from ckan.tests import factories
 
+from ckanext.bqdatastore import sql_request
+from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.query import guard
 
 MB = "ckanext.bqdatastore.sql.max_answer_mb"
@@ -73,6 +77,39 @@ def test_the_limit_holds_over_the_batches_of_an_answer_together(
     assert MB in answer.json["error"]["query"][0]
 
 
+@pytest.mark.ckan_config(MB, "0.1")
+def test_names_of_columns_count_for_each_row(app: Any, table: str) -> None:
+    columns = ", ".join(f"true AS {'x' * 50}{place:04}" for place in range(1_000))
+    answer = ask(app, f"SELECT {columns} FROM trees")
+    assert answer.status_code == 409
+    assert MB in answer.json["error"]["query"][0]
+    assert ask(app, f"SELECT {columns} FROM trees LIMIT 2").status_code == 200
+
+
+@pytest.mark.ckan_config("ckanext.bqdatastore.sql_queries_per_user", "1")
+@pytest.mark.parametrize("sql", ["SELECT max(height) FROM trees", f"SELECT {'1,' * 6_000}1"])
+def test_a_query_has_its_place_while_it_is_translated(
+    app: Any, table: str, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    taken = []
+
+    @contextmanager
+    def place(caller: str | None) -> Iterator[None]:
+        taken.append(True)
+        try:
+            yield
+        finally:
+            taken.clear()
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise InvalidRequest("query", f"with {len(taken)} place")
+
+    monkeypatch.setattr(sql_request, "place_for_query", place)
+    monkeypatch.setattr(guard, "bind", refused)
+    assert ask(app, sql).json["error"]["query"] == ["with 1 place"]
+    assert taken == []
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -101,6 +138,12 @@ def test_the_limit_holds_over_the_batches_of_an_answer_together(
         f"SELECT '{'[' * 90_000}{']' * 90_000}'::json AS x",
         "SELECT '1e400'::json AS x",
         "SELECT more #> '{--5}' AS x FROM trees",
+        f"SELECT species ~ '{'(' * 4_000}{')' * 4_000}' FROM trees",
+        f"SELECT num_nulls({'height, ' * 600}1) FROM trees",
+        "SELECT more" + "->'a'" * 55 + " FROM trees",
+        "SELECT more::jsonb ?| '{}' FROM trees",
+        "SELECT make_time(24, 0, 0), make_time(23, 59, 60)",
+        "SELECT '24:00'::interval::time, time '23:59:59.9999999'",
         "SELECT *, * FROM (" * 14 + "SELECT species FROM trees" + ") x" * 14,
     ],
     ids=lambda sql: sql[:40],

@@ -88,6 +88,10 @@ class _Node:
     lazy: bool = False
 
 
+LONGEST = 10_000
+"""Characters of a regular expression: to read and to write one takes up to their square in time."""
+
+
 def translated(pattern: str, wanted: bool = False, newline: bool = False) -> Regex:
     """A regular expression for RE2.
 
@@ -99,6 +103,8 @@ def translated(pattern: str, wanted: bool = False, newline: bool = False) -> Reg
         the longest of several alternatives, and whether it is greedy is decided by the first
         quantifier
     """
+    if len(pattern) > LONGEST:
+        raise unsupported(f"regular expressions of more than {LONGEST:,} characters")
     reader = _Reader(pattern, newline)
     branches = reader.all()
     spend(reader.groups * len(pattern) // _LETTERS_OF_NODE)
@@ -378,8 +384,9 @@ class _Writer:
     ) -> str:
         written = []
         for place, node in enumerate(nodes):
-            previous = _beside(nodes[:place][::-1], before, backwards=True)
-            following = _beside(nodes[place + 1 :], after, backwards=False)
+            if node.kind in ("edge", "group"):
+                previous = _beside(nodes[:place][::-1], before, backwards=True)
+                following = _beside(nodes[place + 1 :], after, backwards=False)
             if node.kind == "edge":
                 at_end = outermost and len(nodes) > 1
                 first, last = at_end and place == 0, at_end and place == len(nodes) - 1

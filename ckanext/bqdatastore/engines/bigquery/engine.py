@@ -28,12 +28,13 @@ from . import answers, statements, url
 from .checks import checks_of, require_dataset
 from .connection import Connection
 from .dialect import BigQueryDialect
-from .fulltext import stems_of_list, with_stems
 from .jobs import Jobs
 from .names import name_columns
 from .rendering import render
+from .stemming import stems_of_list, with_stems
 from .tables import Entry, Tables, numeric_types
 from .types import ELEMENT, LIST, scalar_type, stored_type
+from .vocabulary import Vocabulary
 from .writing import TableWriter
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class BigQueryEngine(Engine):
         )
         self._written = Tables(self._write_jobs, write_url.project, write_url.dataset)
         self._read = Tables(self._read_jobs, read_url.project, read_url.dataset)
+        self._vocabulary = Vocabulary()
 
     # Life
 
@@ -294,15 +296,25 @@ class BigQueryEngine(Engine):
                 full = statements.path(self._read.reference(table.name))
                 for part in ("this", "db", "catalog"):
                     table.set(part, full.args[part])
-        tree, values = with_stems(tree, query.parameters)
-        rows = self._read_jobs.query(
-            render(tree),
-            _parameters(values),
-            action="search",
-            resource=names[0] if names else "",
-            timeout=timeout,
-            abandoned=abandoned,
-        )
+        resource = names[0] if names else ""
+
+        def run(query: Query, action: str) -> Any:
+            return self._read_jobs.query(
+                render(query.tree),
+                _parameters(query.parameters),
+                action=action,
+                resource=resource,
+                timeout=timeout,
+                abandoned=abandoned,
+            )
+
+        def read(query: Query) -> pa.Table:
+            rows = run(query, "vocabulary")
+            return pa.Table.from_batches(list(self._batches(rows)), answers.schema(rows))
+
+        versions = "; ".join(entry.version for entry in entries.values() if entry)
+        words = self._vocabulary.words(tree, query.parameters, versions, read)
+        rows = run(Query(*with_stems(tree, query.parameters, words.__getitem__)), "search")
         return RecordStream(answers.schema(rows), self._batches(rows))
 
     def _batches(self, rows: Any) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""What words a stem of English may be of: the steps of the stemmer, backwards.
+"""The words of an English stem: the steps of the stemmer, backwards.
 
 Snowball's English stemmer (https://snowballstem.org/algorithms/english/stemmer.html) takes a word
 through seven steps, each of which changes its end once or not at all. So there are finitely many
@@ -10,7 +10,10 @@ The step before the first takes off `'s`: tokens have no apostrophes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from . import stemmer
 
 _Change = tuple[str, str]
 """An ending of a word, and what the step puts in its place."""
@@ -57,6 +60,18 @@ _EXCEPTIONS = {
 
 _DOUBLED = frozenset("bdfgmnprt")
 _PAST = ("ed", "edly", "ing", "ingly")
+
+
+@functools.lru_cache(maxsize=256)
+def words(stem: str) -> tuple[str, ...]:
+    """All words of the stem, in order."""
+    return tuple(sorted(stemmer.having(stem, candidates(stem), "english")))
+
+
+def words_of_prefix(stem: str) -> tuple[str, ...]:
+    """All words that do not begin with `stem`, but have a stem which does; and some that do."""
+    # The only longer stems that are not the beginning of the word: "dying" is of "die".
+    return tuple(sorted({*words(stem), *words(f"{stem}e")}))
 
 
 def candidates(stem: str) -> set[str]:

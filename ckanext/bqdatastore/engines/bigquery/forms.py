@@ -125,6 +125,11 @@ def unnested(array: sge.Expr, variable: str, place: str | None = None) -> sge.Ex
     )
 
 
+def among(value: sge.Expr, array: sge.Expr) -> sge.Expr:
+    """Whether a value is an element of an array."""
+    return sge.In(this=value, unnest=sge.Unnest(expressions=[array]))
+
+
 def array_of_casts(array: sge.Expr, type: str) -> sge.Expr:
     """An array column with its elements, which are staged as another type, in their own type."""
     element = sge.Cast(this=field(sge.column("_element"), ELEMENT), to=data_type(type))

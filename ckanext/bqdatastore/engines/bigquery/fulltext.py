@@ -1,22 +1,19 @@
 """How BigQuery looks for the words of a full-text query: tokens by RE2, stems word by word.
 
 A tree may hold two calls that BigQuery does not know: `STEM` of a word of the query, and
-`HAS_STEM` of a token. `with_stems` puts in their place what it does know.
+`HAS_STEM` of a token. `stemming.with_stems` puts in their place what it does know.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-import pyarrow as pa
 import sqlglot.expressions as sge
 
-from ...model.errors import InvalidRequest
 from ...model.fulltext import Body, Grammar, Lexeme
-from ...model.query import Parameter, Query
-from . import stemmer, stemming
 from .forms import (
+    among,
     as_text,
     call,
     field,
@@ -28,17 +25,11 @@ from .forms import (
     unnested,
 )
 from .forms import text as text_of
+from .stemming import HAS_STEM, STEM
 from .types import ELEMENT, LIST, data_type
-
-_STEM = "STEM"
-_HAS_STEM = "HAS_STEM"
 
 # Stands in no token.
 _SEPARATOR = "\x01"
-
-# BigQuery takes requests of 10 MB. An element of a list is `{"value": "..."}, ` in it.
-_MOST_BYTES = 8_000_000
-_ELEMENT_BYTES = 15
 
 # PostgreSQL keeps no more positions of one lexeme.
 _MOST_POSITIONS = 256
@@ -73,7 +64,7 @@ class BigQueryFullText:
         return as_text(value)
 
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
-        return word if stemmer is None else call(_STEM, word, text_of(stemmer))
+        return word if stemmer is None else call(STEM, word, text_of(stemmer))
 
     def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         if lexeme.stemmer is not None:
@@ -85,7 +76,9 @@ class BigQueryFullText:
         pattern = grammar.compound if lexeme.stemmer is None else grammar.word_compound
         return _matches(call("LOWER", text), pattern)
 
-    def full_text_runs(self, text: sge.Expr, grammar: Grammar) -> sge.Expr:
+    def full_text_runs(
+        self, text: sge.Expr, letter: sge.Expr, lexeme: Lexeme, grammar: Grammar
+    ) -> sge.Expr:
         return _extract_all(call("LOWER", text), _raw(grammar.run))
 
     def full_text_tokens(
@@ -93,19 +86,14 @@ class BigQueryFullText:
     ) -> sge.Expr:
         lower = call("LOWER", text)
         match = sge.column("_match")
-        found_matches = _extract_all(lower.copy(), token)
+        place = "_match_place" if counted else None
+        matches = sge.select(_parts(match, grammar)).from_(
+            unnested(_extract_all(lower.copy(), token), "_match", place)
+        )
         if counted:
-            ordered = sge.Order(this=_parts(match, grammar), expressions=[_first("_match_place")])
-            array: sge.Expr = (
-                sge.select(sge.ArrayAgg(this=ordered))
-                .from_(unnested(found_matches, "_match", "_match_place"))
-                .where(sge.not_(_matches(match, grammar.no_token)))
-                .subquery()
-            )
-        else:
-            select = sge.select(_parts(match, grammar)).from_(unnested(found_matches, "_match"))
-            array = _array_of(select)
-        parts = call("ARRAY_TO_STRING", array, text_of(_SEPARATOR))
+            taken = sge.not_(_matches(match, grammar.no_token))
+            matches = matches.where(taken).order_by(_first("_match_place"))
+        parts = call("ARRAY_TO_STRING", _array_of(matches), text_of(_SEPARATOR))
         everything = sge.func("coalesce", parts, text_of(""))
         found = call("SPLIT", everything, text_of(_SEPARATOR))
         if counted:
@@ -175,11 +163,11 @@ class BigQueryFullText:
 
     def full_text_intersection(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
         both = sge.select(sge.column("_at")).from_(unnested(a, "_at"))
-        return _array_of(both.where(_in(sge.column("_at"), b)))
+        return _array_of(both.where(among(sge.column("_at"), b)))
 
     def full_text_difference(self, a: sge.Expr, b: sge.Expr) -> sge.Expr:
         left = sge.select(sge.column("_at")).from_(unnested(a, "_at"))
-        return _array_of(left.where(sge.not_(_in(sge.column("_at"), b))))
+        return _array_of(left.where(sge.not_(among(sge.column("_at"), b))))
 
     def full_text_not_empty(self, positions: sge.Expr) -> sge.Expr:
         return sge.GT(this=call("ARRAY_LENGTH", positions), expression=number(0))
@@ -242,97 +230,6 @@ class BigQueryFullText:
         return sge.Sub(this=_double(1.0), expression=call("EXP", logarithms))
 
 
-def stems_of_list(query: Query) -> pa.RecordBatch | None:
-    """The answer to a query for the stems of a list of words, which needs no BigQuery.
-
-    None where the query is another.
-    """
-    stem = query.tree.find(sge.Anonymous)
-    if stem is None or stem.name != _STEM or not isinstance(stem.expressions[0], sge.Column):
-        return None
-    listed = query.tree.find(sge.Placeholder)
-    assert listed is not None
-    words = list(query.parameters[listed.name].value)
-    stems = stemmer.stems(words, stem.expressions[1].name)
-    return pa.record_batch(
-        {"word": pa.array(words, pa.string()), "stem": pa.array(stems, pa.string())}
-    )
-
-
-def with_stems(
-    tree: sge.Expr, values: Mapping[str, Parameter]
-) -> tuple[sge.Expr, dict[str, Parameter]]:
-    """The tree without `STEM` and `HAS_STEM`, and its parameters with what took their place."""
-    bound = dict(values)
-    calls = [each for each in tree.find_all(sge.Anonymous) if each.name in (_STEM, _HAS_STEM)]
-    if not calls:
-        return tree, bound
-    tree = tree.copy()
-
-    def bind(value: object, type: str) -> sge.Placeholder:
-        for name, known in bound.items():
-            if known == Parameter(value, type):
-                return sge.Placeholder(this=name)
-        name = f"stem{len(bound)}"
-        bound[name] = Parameter(value, type)
-        return sge.Placeholder(this=name)
-
-    def among(token: sge.Expr, words: Sequence[str]) -> sge.Expr:
-        # All begin in the same way: most tokens need not be looked up, and stems of one kind have
-        # the same endings.
-        start = _common_start(words[0], words[-1])
-        ends = tuple(word[len(start) :] for word in words)
-        end = call("SUBSTR", token.copy(), number(len(start) + 1))
-        begins = call("STARTS_WITH", token, bind(start, "text"))
-        return sge.paren(sge.and_(begins, _in(end, bind(ends, "_text"))))
-
-    def wanted(value: sge.Expr) -> str:
-        if isinstance(value, sge.Anonymous):
-            word, language = value.expressions
-            return stemmer.stem(str(bound[word.name].value), language.name)
-        return str(bound[value.name].value)
-
-    def known(node: sge.Expr) -> sge.Expr:
-        if not isinstance(node, sge.Anonymous):
-            return node
-        if node.name == _STEM:
-            return bind(wanted(node), "text")
-        if node.name == _HAS_STEM:
-            token, value, language, prefix = node.expressions
-            stem = wanted(value)
-            if not prefix.this:
-                return among(token, stemming.words(stem, language.name))
-            longer = call("STARTS_WITH", token.copy(), bind(stem, "text"))
-            words = stemming.words_of_prefix(stem, language.name)
-            return sge.paren(sge.or_(longer, among(token, words)))
-        return node
-
-    tree = tree.transform(known, copy=False)
-    used = {each.name for each in tree.find_all(sge.Placeholder)}
-    bound = {name: value for name, value in bound.items() if name in used}
-    _refuse_too_many(bound.values())
-    return tree, bound
-
-
-def _common_start(a: str, b: str) -> str:
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
-    return "".join(letter for letter, _ in same)
-
-
-def _refuse_too_many(parameters: Iterable[Parameter]) -> None:
-    """
-    :raises InvalidRequest: the lists of words are longer than BigQuery takes
-    """
-    lists = [each.value for each in parameters if each.type == "_text"]
-    size = sum(len(text.encode()) + _ELEMENT_BYTES for texts in lists for text in texts)
-    if size > _MOST_BYTES:
-        raise InvalidRequest(
-            "q",
-            "The query has too many words: with all their forms they are longer than BigQuery "
-            "takes. Ask for fewer.",
-        )
-
-
 def _array_text(value: sge.Expr) -> sge.Expr:
     """An array as JSON text, as a row shows it; null for a null."""
     structs = call("TO_JSON_STRING", field(value, LIST))
@@ -385,15 +282,11 @@ def _fits(token: sge.Expr, lexeme: Lexeme) -> sge.Expr:
             return call("STARTS_WITH", token, lexeme.value.copy())
         return sge.In(this=token, expressions=[each.copy() for each in lexeme.spellings])
     prefix = sge.true() if lexeme.prefix else sge.false()
-    same = call(_HAS_STEM, token, lexeme.value.copy(), text_of(lexeme.stemmer), prefix)
+    same = call(HAS_STEM, token, lexeme.value.copy(), text_of(lexeme.stemmer), prefix)
     if not lexeme.stop_words:
         return same
     stopped = sge.In(this=token.copy(), expressions=[each.copy() for each in lexeme.stop_words])
     return sge.and_(same, sge.not_(stopped))
-
-
-def _in(value: sge.Expr, array: sge.Expr) -> sge.Expr:
-    return sge.In(this=value, unnest=sge.Unnest(expressions=[array]))
 
 
 def _no_texts() -> sge.Expr:

@@ -10,7 +10,7 @@ import importlib.util
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
@@ -24,6 +24,8 @@ _LANGUAGES = """
     indonesian irish italian lithuanian nepali norwegian portuguese romanian russian serbian
     spanish swedish tamil turkish
     """
+Words: TypeAlias = "Collection[str] | pa.ChunkedArray"
+
 LANGUAGES = frozenset(_LANGUAGES.split())
 """Languages whose words are stemmed; those of others are their own stems."""
 
@@ -43,18 +45,23 @@ def stem(word: str, language: str) -> str:
     return stems([word], language)[0]
 
 
-def having(wanted: str, words: Collection[str], language: str) -> set[str]:
-    """Those of the words whose stem is `wanted`."""
-    if language not in LANGUAGES or not words:
-        return {wanted} & set(words)
-    query = "SELECT word FROM words WHERE stem(word, ?) = ?"
-    return {str(found) for (found,) in _answer(query, list(words), [language, wanted])}
+def having(wanted: str, words: Words, language: str, *, prefix: bool = False) -> set[str]:
+    """Those of the words whose stem is `wanted`.
+
+    :param language: one of `LANGUAGES`
+    :param prefix: those whose stem begins so
+    """
+    has = "starts_with(stem(word, ?), ?)" if prefix else "stem(word, ?) = ?"
+    query = f"SELECT word FROM words WHERE {has}"
+    return {str(found) for (found,) in _answer(query, words, [language, wanted])}
 
 
-def _answer(query: str, words: Sequence[str], values: Sequence[str]) -> list[tuple[object, ...]]:
+def _answer(query: str, words: Words, values: Sequence[str]) -> list[tuple[object, ...]]:
+    if not isinstance(words, pa.ChunkedArray):
+        words = pa.chunked_array([list(words)], pa.string())
     cursor = _session(os.getpid()).cursor()
     try:
-        cursor.register("words", pa.table({"word": pa.array(words, pa.string())}))
+        cursor.register("words", pa.table({"word": words}))
         return cursor.execute(query, list(values)).fetchall()
     finally:
         cursor.close()

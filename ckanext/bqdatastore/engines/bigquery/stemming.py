@@ -1,150 +1,155 @@
-"""The words of a stem.
+"""Stems in a statement for BigQuery, which has no stemmer: each is written out as its words.
 
-BigQuery has no stemmer. What it can do is to look for words: so a stem is written out as the words
-that have it. For English these are all there are. For other languages they are found by trying:
-endings that the language's stemmer knows are put to the stem, and to the words so found. The
-stemmer itself says which words have the stem, so nothing is found that should not be.
+For English these are known; for other languages somebody has to find those that there are.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import itertools
-import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from . import english_words
-from .stemmer import LANGUAGES, having, stems
+import pyarrow as pa
+import sqlglot.expressions as sge
 
-# Of words that are tried for a stem: it takes the stemmer some tenths of a second.
-_MOST_TRIED = 50_000
+from ...model.errors import InvalidRequest
+from ...model.query import Parameter, Query
+from . import english_words, stemmer
+from .forms import among, call, number
 
-# Of words that are looked for, the shortest, in languages of many endings.
-_MOST_WORDS = 10_000
+STEM = "STEM"
+"""Of a word of the query and a language: its stem."""
 
-_MOST_ACCENTS = 2
+HAS_STEM = "HAS_STEM"
+"""Of a token, a stem, a language and whether a longer stem that begins so will do as well."""
 
-_FIRST_LETTER, _LAST_LETTER = 0xDF, 0x52F
-
-
-@functools.lru_cache(maxsize=256)
-def words(wanted: str, language: str) -> tuple[str, ...]:
-    """Words whose stem is `wanted`, in order."""
-    if language not in LANGUAGES:
-        return (wanted,)
-    if language == "english":
-        found = having(wanted, english_words.candidates(wanted), language)
-    else:
-        found = _search(wanted, language)
-    return tuple(sorted(found))
+# BigQuery takes requests of 10 MB. An element of a list is `{"value": "..."}, ` in it.
+_MOST_BYTES = 8_000_000
+_ELEMENT_BYTES = 15
 
 
-def words_of_prefix(wanted: str, language: str) -> tuple[str, ...]:
-    """Words whose stem begins with `wanted`, though they themselves do not; some others as well,
-    all of which have such a stem."""
-    found = {*words(wanted, language)}
-    if language == "english":
-        # The only longer stems that are not the beginning of the word: "dying" is of "die".
-        found.update(words(f"{wanted}e", language))
-    return tuple(sorted(found))
+class Stem(NamedTuple):
+    """What tokens are asked for.
+
+    :param prefix: whether a longer stem that begins so will do as well
+    """
+
+    text: str
+    language: str
+    prefix: bool
 
 
-def _search(wanted: str, language: str) -> set[str]:
-    endings, replaced = _endings(language)
-    bases = set(_with_accents(wanted, _accents(language)))
-    tried, found = set(bases), having(wanted, bases, language)
-    for base in list(bases):
-        bases.add(base[:-1])
-        # A letter near the end may have been one of two.
-        doubled = range(max(len(base) - 2, 1), len(base) + 1)
-        bases.update(base[:place] + base[place - 1 :] for place in doubled)
-    while bases and len(tried) < _MOST_TRIED:
-        bases |= {base.removesuffix(end) for base in bases for end in replaced}
-        new: set[str] = set()
-        # What has the stem already is more likely to have it with one more ending.
-        for base in sorted(bases, key=lambda each: (each not in found, len(each), each)):
-            new.update([base + ending for ending in endings])
-            if len(tried) + len(new) > _MOST_TRIED:
-                break
-        bases = new - tried
-        tried |= new
-        found |= having(wanted, bases, language)
-    return set(sorted(found, key=lambda each: (len(each), each))[:_MOST_WORDS])
+Words = Callable[[Stem], Sequence[str]]
+"""The words of a stem that is not English, in order: all that are in the documents."""
 
 
-@functools.cache
-def _endings(language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Endings that the language's stemmer knows, and what it puts in their place."""
-    stemmers = [
-        value
-        for module in _modules(language)
-        for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__
-    ]
-    members = [member for stemmer in stemmers for member in vars(stemmer).values()]
-    replaced = {text for member in members for text in _constants(member)}
-    known = {
-        str(each.s).lower()
-        for member in members
-        if isinstance(member, list)
-        for each in member
-        if hasattr(each, "s")
-    }
-    known = {ending for ending in known | replaced if ending.isalpha()}
-    return tuple(sorted(known | set("".join(known)))), tuple(sorted(replaced))
+def stems_of_list(query: Query) -> pa.RecordBatch | None:
+    """The answer to a query for the stems of a list of words, which needs no BigQuery.
+
+    None where the query is another.
+    """
+    stem = query.tree.find(sge.Anonymous)
+    if stem is None or stem.name != STEM or not isinstance(stem.expressions[0], sge.Column):
+        return None
+    listed = query.tree.find(sge.Placeholder)
+    assert listed is not None
+    words = list(query.parameters[listed.name].value)
+    stems = stemmer.stems(words, stem.expressions[1].name)
+    return pa.record_batch(
+        {"word": pa.array(words, pa.string()), "stem": pa.array(stems, pa.string())}
+    )
 
 
-def _modules(language: str) -> Iterator[types.ModuleType]:
-    # What was `dutch` before has another name since there is a new one.
-    for name in (language, f"{language}_porter"):
-        try:
-            yield importlib.import_module(f"snowballstemmer.{name}_stemmer")
-        except ModuleNotFoundError:
-            continue
+def foreign(
+    tree: sge.Expr, values: Mapping[str, Parameter]
+) -> Iterator[tuple[sge.Anonymous, Stem]]:
+    """The tree's tests for stems that are not English."""
+    for each in tree.find_all(sge.Anonymous):
+        if each.name == HAS_STEM and each.expressions[2].name != "english":
+            yield each, _asked(each, values)
 
 
-def _constants(member: Any) -> Iterator[str]:
-    if isinstance(member, types.FunctionType):
-        for each in member.__code__.co_consts:
-            if isinstance(each, str) and each.isalpha():
-                yield each.lower()
+def with_stems(
+    tree: sge.Expr, values: Mapping[str, Parameter], words: Words
+) -> tuple[sge.Expr, dict[str, Parameter]]:
+    """The tree without `STEM` and `HAS_STEM`, and its parameters with what took their place.
+
+    :raises InvalidRequest: there are more words than BigQuery takes
+    """
+    bound = dict(values)
+    calls = [each for each in tree.find_all(sge.Anonymous) if each.name in (STEM, HAS_STEM)]
+    if not calls:
+        return tree, bound
+    tree = tree.copy()
+
+    def bind(value: object, type: str) -> sge.Placeholder:
+        for name, known in bound.items():
+            if known == Parameter(value, type):
+                return sge.Placeholder(this=name)
+        name = f"stem{len(bound)}"
+        bound[name] = Parameter(value, type)
+        return sge.Placeholder(this=name)
+
+    def one_of(token: sge.Expr, words: Sequence[str]) -> sge.Expr:
+        if not words:
+            return sge.false()
+        # All begin in the same way: most tokens need not be looked up, and stems of one kind have
+        # the same endings.
+        start = _common_start(words[0], words[-1])
+        ends = tuple(word[len(start) :] for word in words)
+        end = call("SUBSTR", token.copy(), number(len(start) + 1))
+        begins = call("STARTS_WITH", token, bind(start, "text"))
+        return sge.paren(sge.and_(begins, among(end, bind(ends, "_text"))))
+
+    def known(node: sge.Expr) -> sge.Expr:
+        if not isinstance(node, sge.Anonymous):
+            return node
+        if node.name == STEM:
+            return bind(_stem_text(node, bound), "text")
+        if node.name != HAS_STEM:
+            return node
+        token, asked = node.expressions[0], _asked(node, bound)
+        if asked.language != "english":
+            return one_of(token, words(asked))
+        if not asked.prefix:
+            return one_of(token, english_words.words(asked.text))
+        longer = call("STARTS_WITH", token.copy(), bind(asked.text, "text"))
+        others = one_of(token, english_words.words_of_prefix(asked.text))
+        return sge.paren(sge.or_(longer, others))
+
+    tree = tree.transform(known, copy=False)
+    used = {each.name for each in tree.find_all(sge.Placeholder)}
+    bound = {name: value for name, value in bound.items() if name in used}
+    _refuse_too_many(bound.values())
+    return tree, bound
 
 
-@functools.cache
-def _accents(language: str) -> dict[str, str]:
-    """Letters in the place of which a stem has others: `á` and `a`, `ß` and `ss`."""
-    letters = [
-        letter
-        for letter in map(chr, range(_FIRST_LETTER, _LAST_LETTER))
-        if letter.isalpha() and letter.islower()
-    ]
-    plain: dict[str, str] = {}
-    for end in ("", "bbbb"):
-        found = stems([f"bbbbb{letter}{end}" for letter in letters], language)
-        for letter, stem in zip(letters, found, strict=True):
-            text = stem[5:].rstrip("b")
-            if text and text != letter:
-                plain[letter] = text
-    return plain
+def _asked(test: sge.Anonymous, values: Mapping[str, Parameter]) -> Stem:
+    _, stem, language, prefix = test.expressions
+    return Stem(_stem_text(stem, values), language.name, bool(prefix.this))
 
 
-def _with_accents(stem: str, accents: dict[str, str]) -> Iterator[str]:
-    """The stem, with some of the accents that its word may have had."""
-    yield stem
-    places = [
-        (start, start + len(plain), letter)
-        for letter, plain in accents.items()
-        for start in range(len(stem))
-        if stem.startswith(plain, start)
-    ]
-    for number in range(1, _MOST_ACCENTS + 1):
-        for chosen in itertools.combinations(sorted(places, reverse=True), number):
-            word, end = stem, len(stem)
-            for start, stop, letter in chosen:
-                if stop > end:
-                    break
-                word, end = word[:start] + letter + word[stop:], start
-            else:
-                yield word
+def _stem_text(stem: sge.Expr, values: Mapping[str, Parameter]) -> str:
+    if isinstance(stem, sge.Anonymous):
+        word, language = stem.expressions
+        return stemmer.stem(str(values[word.name].value), language.name)
+    return str(values[stem.name].value)
+
+
+def _common_start(a: str, b: str) -> str:
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    return "".join(letter for letter, _ in same)
+
+
+def _refuse_too_many(parameters: Iterable[Parameter]) -> None:
+    """
+    :raises InvalidRequest: the lists of words are longer than BigQuery takes
+    """
+    lists = [each.value for each in parameters if each.type == "_text"]
+    size = sum(len(text.encode()) + _ELEMENT_BYTES for texts in lists for text in texts)
+    if size > _MOST_BYTES:
+        raise InvalidRequest(
+            "q",
+            "The query has too many words: with all their forms they are longer than BigQuery "
+            "takes. Ask for fewer.",
+        )

@@ -481,6 +481,8 @@ def _function(tree: sge.Anonymous) -> Expression:
     name = tree.name.lower()
     if name == "row_document":
         return _document(tree.expressions)
+    if name == "at_most":  # BigQuery counts what a query takes by itself
+        return tree.expressions[0]
     if name == "array":
         return arrays.of_query(tree.expressions[0], kind(tree))
     rule = _FUNCTIONS.get(name)

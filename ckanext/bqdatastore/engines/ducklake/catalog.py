@@ -169,11 +169,8 @@ class Catalog:
             known = self._plain = (newest.snapshot, {})
         found = known[1]
         if entry.table_id not in found:
-            # Only PostgreSQL tells of the catalog's own rows by name; an object store's files are
-            # better opened by DuckLake, which knows their sizes.
-            possible = self._connections.catalog_database is not None and not self._url.is_remote
             files = None
-            if possible:
+            if self._url.reads_files:
                 files = find_plain_files(
                     self._read, self._relation, entry.table_id, self._url.data_path
                 )

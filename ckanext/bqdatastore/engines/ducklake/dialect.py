@@ -25,6 +25,17 @@ def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.Cast(this=value, to=sge.DType.TEXT.into_expr())
 
 
+def _in_utc(value: sge.Expr) -> sge.Expr:
+    """A point in time as a timestamp; DuckDB's calendars take three times as long."""
+    return call("make_timestamp", call("epoch_us", value.copy()))
+
+
+def _if_finite(value: sge.Expr, text: sge.Expr) -> sge.Expr:
+    return sge.Case(
+        ifs=[sge.If(this=call("isfinite", value.copy()), true=text)], default=_varchar(value)
+    )
+
+
 def _with_exponent(value: sge.Expr) -> sge.Expr:
     """A float that DuckDB writes in full as PostgreSQL writes it: `-1.5e+15`."""
     plain = _varchar(call("abs", value.copy()))
@@ -80,6 +91,9 @@ class DuckLakeDialect(DuckDBFullText):
             return self._numeric_text(value)
         if type == "timestamp":
             return call("strftime", value, self._timestamp_format)
+        if type == "timestamptz":
+            text = sge.DPipe(this=_varchar(_in_utc(value)), expression=sge.Literal.string("+00"))
+            return _if_finite(value, text)
         if type == "nested":
             return sge.func("coalesce", value, sge.Literal.string("null"))
         if type.startswith("_"):
@@ -117,7 +131,10 @@ class DuckLakeDialect(DuckDBFullText):
         if type.startswith("_"):
             return self._element_json(value, type)
         if type == "timestamptz":
-            return self._zoned_text(value)
+            day = _varchar(sge.cast(_in_utc(value), "DATE", dialect="duckdb"))
+            time = _varchar(sge.cast(_in_utc(value), "TIME", dialect="duckdb"))
+            ends = (sge.Literal.string("T"), sge.Literal.string("+00:00"))
+            return _if_finite(value, call("concat", day, ends[0], time, ends[1]))
         if type in ("date", "time", "uuid"):
             return _varchar(value)
         return value
@@ -143,13 +160,6 @@ class DuckLakeDialect(DuckDBFullText):
         return call(
             "list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")])
         )
-
-    def _zoned_text(self, value: sge.Expr) -> sge.Expr:
-        # The session's zone is UTC: DuckDB writes "2013-01-01 10:00:00+00".
-        text = sge.func(
-            "replace", _varchar(value), sge.Literal.string(" "), sge.Literal.string("T")
-        )
-        return sge.DPipe(this=text, expression=sge.Literal.string(":00"))
 
     def _float_json(self, value: sge.Expr, type: str) -> sge.Expr:
         # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes. A float4 goes by its

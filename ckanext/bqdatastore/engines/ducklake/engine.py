@@ -67,6 +67,7 @@ class DuckLakeEngine(Engine):
     """DuckDB over Parquet files with a transactional catalog."""
 
     scheme = "ducklake"
+    capabilities = Capability.LOAD_FILE | Capability.TOTAL_WITH_PAGE
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
@@ -79,9 +80,7 @@ class DuckLakeEngine(Engine):
         # Texts of statements and the names of the values in them.
         self._statements: Recent[Hashable, tuple[str, tuple[str, ...]]] = Recent(_KEPT_STATEMENTS)
         if self._connections.write_url.catalog == "sqlite":
-            self.capabilities = Capability.LOAD_FILE | Capability.SINGLE_WRITER
-        else:
-            self.capabilities = Capability.LOAD_FILE
+            self.capabilities |= Capability.SINGLE_WRITER
 
     # Life
 
@@ -90,7 +89,7 @@ class DuckLakeEngine(Engine):
         if not url.is_remote:
             require_folder(Path(url.data_path))
         with self._connections.writer() as cursor, self._connections.faults():
-            tune(cursor, url.is_remote)
+            tune(cursor, url)
             self._let_reader_in(cursor)
         self._connections.reader().release()
         self._catalog.newest()
@@ -324,7 +323,7 @@ class DuckLakeEngine(Engine):
         if not isinstance(query, ShapedQuery):
             query = located(query, self._catalog)
             return query.tree.sql(dialect="duckdb", copy=False), _values(query.parameters)
-        where = whereabouts(query.tables, self._catalog)
+        where = whereabouts(query.tables, self._catalog).within(query.reach)
         key = (query.shape, where.version)
         kept = self._statements.get(key)
         if kept is None:

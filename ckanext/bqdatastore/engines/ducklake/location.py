@@ -7,24 +7,41 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 import sqlglot.expressions as sge
 
-from ...model.query import RESOURCES, Query, bound
+from ...model.query import RESOURCES, Query, Reach, bound
 from .catalog import Catalog, Entry, Newest
 from .connection import LAKE, SCHEMA
-from .plain_files import PlainFiles
+from .plain_files import MOST_READ, PlainFiles
 
 
 @dataclasses.dataclass(frozen=True)
 class Whereabouts:
     """Where some tables are at a snapshot.
 
-    :ivar entries: those that there are, by name
-    :ivar files: of all tables if they are plain ones, or nothing
-    :ivar version: the same tables of an equal version are at the same place
+    :param entries: those that there are, by name
+    :param files: of all tables if they are plain ones, or nothing
     """
 
     entries: Mapping[str, Entry]
     files: Mapping[str, PlainFiles]
-    version: Hashable
+    schema_version: int
+
+    @property
+    def version(self) -> Hashable:
+        """The same tables of an equal version are at the same place."""
+        return self.schema_version, tuple(self.files.values())
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether `Query.if_contiguous` holds."""
+        return bool(self.files) and all(each.contiguous for each in self.files.values())
+
+    def within(self, reach: Reach) -> Whereabouts:
+        """Without files that a query of such a reach does not need, or any if it needs many."""
+        span = reach.if_contiguous if self.contiguous else reach.ids
+        files = {name: each.within(span) for name, each in self.files.items()}
+        if any(len(each.paths) > MOST_READ for each in files.values()):
+            files = {}
+        return dataclasses.replace(self, files=files)
 
 
 def whereabouts(names: Iterable[str], catalog: Catalog) -> Whereabouts:
@@ -36,19 +53,19 @@ def whereabouts(names: Iterable[str], catalog: Catalog) -> Whereabouts:
         if entry is not None:
             entries[name] = entry
     files = _plain_files(catalog, entries, newest)
-    return Whereabouts(entries, files, (newest.schema_version, tuple(files.values())))
+    return Whereabouts(entries, files, newest.schema_version)
 
 
 def located(query: Query, catalog: Catalog) -> Query:
     """A query of its own by which DuckDB finds what is asked for at the newest snapshot."""
     names = {table.name for table in _resources(query.tree)}
-    return placed(query, whereabouts(sorted(names), catalog))
+    return placed(query, whereabouts(sorted(names), catalog).within(query.reach))
 
 
 def placed(query: Query, where: Whereabouts) -> Query:
     """A query of its own by which DuckDB finds what is asked for there."""
     entries, files = where.entries, where.files
-    if files and query.if_contiguous and all(each.contiguous for each in files.values()):
+    if query.if_contiguous and where.contiguous:
         query = bound(query.if_contiguous, query.parameters)
     tree = query.tree.copy()
     stored: dict[str, Mapping[str, str]] = {}

@@ -12,9 +12,13 @@ from typing import Any, Protocol
 
 import sqlglot.expressions as sge
 
+from ...model.query import ANY_ID, Span
 from . import catalog_statements as statements
 
-MOST_FILES = 64
+MOST_FILES = 2_048
+"""Tables of more files are left to DuckLake."""
+
+MOST_READ = 128
 """Of more files DuckLake leaves out those that a query cannot need, by the catalog's statistics."""
 
 
@@ -30,13 +34,27 @@ class Read(Protocol):
 class PlainFiles:
     """Files that hold a table's rows, all of them and nothing else.
 
-    :param row_count: rows in all files
-    :param contiguous: whether their ids are exactly those from 1 to the row count
+    :param paths: at least one
+    :param ids: of each file, between which ids its rows are
+    :param row_count: rows of the table
+    :param contiguous: whether the table's ids are exactly those from 1 to the row count
     """
 
     paths: tuple[str, ...]
+    ids: tuple[Span, ...]
     row_count: int
     contiguous: bool
+
+    def within(self, span: Span) -> PlainFiles:
+        """Those that can hold rows of such ids."""
+        if len(self.paths) == 1 or span == ANY_ID:
+            return self
+        lowest, highest = span
+        both = zip(self.paths, self.ids, strict=True)
+        kept = [each for each in both if each[1][0] <= highest and lowest <= each[1][1]]
+        # DuckDB must be told of one, to know the columns.
+        paths, ids = zip(*kept, strict=True) if kept else (self.paths[:1], self.ids[:1])
+        return dataclasses.replace(self, paths=paths, ids=ids)
 
     def reader(self) -> sge.Expr:
         """The table function that gives the rows, with the columns' stored names."""
@@ -70,12 +88,12 @@ def find_plain_files(
     if changed is None or min(begun) < changed:
         return None
     row_count = int(sum(counts))
-    contiguous = (
-        None not in lowest + highest
-        and min(map(int, lowest)) == 1
-        and max(map(int, highest)) == row_count
+    ids = tuple(
+        ANY_ID if None in (low, high) else (int(low), int(high))
+        for low, high in zip(lowest, highest, strict=True)
     )
-    return PlainFiles(tuple(f"{data_path}/{path}" for path in paths), row_count, contiguous)
+    contiguous = min(low for low, _ in ids) == 1 and max(high for _, high in ids) == row_count
+    return PlainFiles(tuple(f"{data_path}/{path}" for path in paths), ids, row_count, contiguous)
 
 
 def _has_rows_in_catalog(read: Read, relation: statements.Relation, table_id: int) -> bool:

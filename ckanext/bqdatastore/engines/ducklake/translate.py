@@ -12,7 +12,7 @@ from collections.abc import Callable
 import sqlglot.expressions as sge
 
 from ...model.errors import InvalidRequest, Unsupported
-from ...model.query import WHOLE, operand
+from ...model.query import COMPARED_AS, WHOLE, operand
 from ...model.tree_size import copied, one_statement
 from ...translation import literals
 from ...translation.growth import grown, size
@@ -34,10 +34,12 @@ from ...translation.terms import (
 )
 from .fulltext import DuckDBFullText
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
-from .translation.casts import as_text, converted, numeric_literal
+from .translation.bounds import at_most
+from .translation.casts import as_text, convert, converted, numeric_literal
 from .translation.division import is_quotient, product_of_quotients, quotient
 from .translation.functions import modulo, nonzero, scalar
 from .translation.json_paths import extract, extract_text, has_key, keys_of
+from .translation.lazily import connected, of_rows
 from .translation.pattern_functions import like, matches, whole_match
 from .translation.sharing import with_operands_once
 from .translation.terms import cast, decimal
@@ -98,10 +100,17 @@ def _by_rule(tree: Expression) -> Expression:
     rule = _RULES.get(type(tree))
     if rule is None:
         return tree
-    # A pattern with its escape character is said as one, and the query of an ARRAY is no value.
-    if isinstance(tree, sge.Escape) or (isinstance(tree, sge.Anonymous) and tree.name == "array"):
+    # A pattern with its escape character is said as one; not all sides of an AND, or branches of
+    # a CASE, may be worked out.
+    apart = isinstance(tree, sge.Anonymous) and tree.name in _APART
+    if apart or isinstance(tree, (sge.Escape, sge.Connector, sge.Case)):
         return rule(tree)
     return with_operands_once(tree, rule)
+
+
+_APART = ("array", "at_most")
+"""Calls that are not asked for operands to be said once: of a sub-query, which is no value, and of
+what must not be copied."""
 
 
 def _translate_children(tree: Expression, skip: str = "") -> None:
@@ -134,6 +143,8 @@ def _call(tree: Expression) -> tuple[Expression, Finish]:
         return ordered_set(tree.this.name, tree.this.expressions, tree.expression.expressions)
     call, finish = _call(tree.this)
     _translate_children(tree, skip="this")
+    if isinstance(tree, sge.Filter) and isinstance(call, sge.Anonymous):
+        of_rows(call, tree.expression.this)
     tree.set("this", call)
     return tree, finish
 
@@ -183,6 +194,8 @@ def _sides(tree: sge.Binary) -> tuple[Expression, Expression]:
 def _add(tree: sge.Binary) -> Expression:
     if kind(tree) == "numeric":
         return _wide(tree)
+    if kind(tree) == "date":
+        _days_as_int4(tree)
     _integers_alike(tree)
     return tree
 
@@ -199,14 +212,21 @@ def _subtract(tree: sge.Sub) -> Expression:
     return _add(tree)
 
 
+def _days_as_int4(tree: sge.Binary) -> None:
+    """Days are added to a date as an integer: `_id` is a bigint."""
+    for key in ("this", "expression"):
+        if kind(tree.args[key]) in INTEGERS:
+            tree.set(key, cast(tree.args[key], "int4"))
+
+
 def _divide(tree: sge.Div) -> Expression:
     left, right = _sides(tree)
     if kind(tree) in INTEGERS:
         _integers_alike(tree)
-        return nonzero(right, op(sge.IntDiv, tree.this, tree.expression))
+        return nonzero(left, right, op(sge.IntDiv, tree.this, tree.expression))
     if kind(tree) == "numeric":
         return quotient(left, right)
-    return nonzero(right, sge.Paren(this=tree))
+    return nonzero(left, right, sge.Paren(this=tree))
 
 
 def _modulo(tree: sge.Mod) -> Expression:
@@ -234,9 +254,29 @@ def _concatenate(tree: sge.DPipe) -> Expression:
 def _compare(tree: sge.Binary) -> Expression:
     if isinstance(tree.expression, (sge.Any, sge.All)):
         return _quantified(tree)
-    if any(kind(side) in JSONS for side in _sides(tree)):
+    return _without_json(tree, *_sides(tree))
+
+
+def _without_json(tree: Expression, *compared: Expression) -> Expression:
+    """`tree`, which compares these: JSON is kept as text, which tells too much apart."""
+    if any(kind(value).removeprefix("_") in JSONS for value in compared):
         raise unsupported("comparisons of json (take a value out with ->>)")
     return tree
+
+
+def _in(tree: sge.In) -> Expression:
+    return _without_json(tree, tree.this)
+
+
+def _case(tree: sge.Case) -> Expression:
+    return _without_json(tree, tree.this) if tree.this else tree
+
+
+def _ordered(tree: sge.Ordered) -> Expression:
+    value, query = tree.this, tree.parent and tree.parent.parent
+    if isinstance(value, sge.Literal) and isinstance(query, sge.Select):
+        value = query.expressions[int(value.name) - 1].this
+    return _without_json(tree, value)
 
 
 def _quantified(tree: sge.Binary) -> Expression:
@@ -260,13 +300,27 @@ def _is_list(tree: Expression) -> bool:
 
 
 def _between(tree: sge.Between) -> Expression:
-    """`BETWEEN SYMMETRIC`: within the bounds in this order or in the other."""
-    if not tree.args.get("symmetric"):
-        return tree
+    """Within the bounds in this order or, if `SYMMETRIC`, in the other."""
+    _without_json(tree, tree.this)
     value, low, high = (tree.args[key] for key in ("this", "low", "high"))
-    one = sge.Between(this=value, low=low, high=high)
-    other = sge.Between(this=copied(value), low=copied(high), high=copied(low))
-    return op(sge.Or, one, other)
+    kinds = tree.meta.get(COMPARED_AS)
+    if not kinds and not tree.args.get("symmetric"):
+        return tree
+
+    def within(least: tuple[Expression, str], most: tuple[Expression, str]) -> Expression:
+        if not kinds:
+            return sge.Between(this=copied(value), low=copied(least[0]), high=copied(most[0]))
+        tests = [
+            op(node, convert(copied(value), kind(value), name), copied(bound))
+            for node, (bound, name) in ((sge.GTE, least), (sge.LTE, most))
+        ]
+        return op(sge.And, *tests)
+
+    first, last = kinds or ("", "")
+    found = within((low, first), (high, last))
+    if not tree.args.get("symmetric"):
+        return found
+    return op(sge.Or, found, within((high, last), (low, first)))
 
 
 def _like(tree: sge.Binary) -> Expression:
@@ -321,16 +375,23 @@ def _contains(tree: sge.Operator) -> Expression:
 def _contained(outer: Expression, inner: Expression) -> Expression:
     if kind(outer) in JSONS:
         raise unsupported("the operators @> and <@ on jsonb")
-    return fn("list_has_all", outer, inner)
+    # A null is in no array, not even in one that has nulls.
+    whole = op(sge.EQ, fn("len", inner.copy()), fn("list_count", inner.copy()))
+    missing = op(sge.Or, is_null(outer.copy()), is_null(inner.copy()))
+    found = op(sge.And, fn("list_has_all", outer, inner), whole)
+    return when((missing, cast(sge.Null(), "bool")), otherwise=found)
 
 
 def _has_keys(name: type[sge.Connector]) -> Callable[[sge.Operator], Expression]:
     def rule(tree: sge.Operator) -> Expression:
-        tests = [has_key(copied(tree.this), key) for key in keys_of(tree.expression)]
-        result = tests[0]
-        for test in tests[1:]:
-            result = op(name, result, test)
-        return result
+        # A null is no key: it is passed over.
+        passed = sge.Boolean(this=name is sge.And)
+        result: Expression = passed
+        for key in keys_of(tree.expression):
+            test = fn("coalesce", has_key(copied(tree.this), key), passed.copy())
+            result = test if result is passed else op(name, result, test)
+        missing = is_null(copied(tree.this))
+        return when((missing, cast(sge.Null(), "bool")), otherwise=result)
 
     return rule
 
@@ -363,8 +424,8 @@ def _huge(value: Expression) -> sge.Cast:
 
 
 def _shifted_right(tree: sge.Operator) -> Expression:
-    places = cast(_places(tree), kind(tree))
-    return cast(op(sge.BitwiseRightShift, tree.this, places), kind(tree))
+    number, places = (cast(value, "int8") for value in (tree.this, _places(tree)))
+    return cast(op(sge.BitwiseRightShift, number, places), kind(tree))
 
 
 _OPERATORS: dict[str, Callable[[sge.Operator], Expression]] = {
@@ -441,6 +502,8 @@ def _function(tree: sge.Anonymous) -> Expression:
         return fn("array", *tree.expressions)
     if tree.name == "row_document":
         return _document(tree.expressions)
+    if tree.name == "at_most":
+        return at_most(*tree.expressions)
     return scalar(tree.name, tree.expressions)
 
 
@@ -457,13 +520,12 @@ _FULL_TEXT = DuckDBFullText()
 
 
 def _nullif(tree: sge.Nullif) -> Expression:
-    if any(kind(side) in JSONS for side in _sides(tree)):  # type: ignore[arg-type]
-        raise unsupported("comparisons of json (take a value out with ->>)")
-    return tree
+    return _without_json(tree, tree.this, tree.expression)
 
 
 def _extreme(tree: sge.Greatest | sge.Least) -> Expression:
     """Called by name: sqlglot would make NULL of the whole where one value is."""
+    _without_json(tree, tree.this)
     return fn(tree.key, tree.this, *tree.expressions)
 
 
@@ -508,6 +570,8 @@ def _current_date(tree: sge.CurrentDate) -> Expression:
 _RULES: dict[type, Callable[..., Expression]] = {
     sge.Literal: _literal,
     sge.Cast: converted,
+    sge.And: connected,
+    sge.Or: connected,
     sge.Add: _add,
     sge.Sub: _subtract,
     sge.Mul: _multiply,
@@ -522,6 +586,11 @@ _RULES: dict[type, Callable[..., Expression]] = {
     sge.GT: _compare,
     sge.GTE: _compare,
     sge.Between: _between,
+    sge.In: _in,
+    sge.NullSafeEQ: _compare,
+    sge.NullSafeNEQ: _compare,
+    sge.Case: _case,
+    sge.Ordered: _ordered,
     sge.Like: _like,
     sge.ILike: _like,
     sge.SimilarTo: _similar,

@@ -48,6 +48,15 @@ class DuckLakeURL:
         return self.data_path.startswith(REMOTE_PREFIXES)
 
     @property
+    def reads_files(self) -> bool:
+        """Whether tables may be read as files, past DuckLake.
+
+        Only PostgreSQL tells of the catalog's own rows by name; an object store's files are better
+        opened by DuckLake, which knows their sizes.
+        """
+        return self.catalog == "postgres" and not self.is_remote
+
+    @property
     def conninfo(self) -> str:
         """libpq's connection string; holds the password, so it must not be logged."""
         return conninfo(self.connection)

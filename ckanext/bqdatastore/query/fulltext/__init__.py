@@ -17,7 +17,7 @@ from .document import Document, FieldType
 from .parser import Search, parse
 from .ranking import Ranking, real
 
-__all__ = ["FullTextDialect", "Lexeme", "Search", "condition", "parse", "rank"]
+__all__ = ["FullTextDialect", "Lexeme", "Search", "condition", "parse", "rank", "screen"]
 
 
 def condition(
@@ -36,6 +36,18 @@ def condition(
     if search.tree is None or not columns:
         return sge.false()
     return Document(search, columns, dialect, names, whole_row).condition(search.tree)
+
+
+def screen(
+    search: Search, columns: Sequence[FieldType], dialect: FullTextDialect, names: ParameterNames
+) -> sge.Expr | None:
+    """A cheap test that all matching rows pass, and none besides whose rank is above zero.
+
+    None where there is no such test, or where ranks above zero do not tell which rows match.
+    """
+    if search.tree is None or not columns:
+        return None
+    return Document(search, columns, dialect, names, True).screen(search.tree)
 
 
 def rank(

@@ -20,7 +20,8 @@ class Lexeme:
     :param stemmer: the language whose stemmer makes a document's lexemes; None: tokens are lexemes
     :param prefix: whether a lexeme that begins with `value` will do
     :param run: whether its tokens are runs of letters and digits
-    :param spellings: where tokens are lexemes, what the token pattern may match for this one
+    :param spellings: what the token pattern may match for this one; where there is a stemmer, some
+        tokens that surely have the lexeme
     :param stop_words: tokens which are not in the vector although they may share the lexeme
     """
 
@@ -51,8 +52,13 @@ class FullTextDialect(Protocol):
     def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
         """Whether the text's runs do not tell all about the lexeme."""
 
-    def full_text_runs(self, text: sge.Expr, grammar: Grammar) -> sge.Expr:
-        """The runs of letters and digits of a text."""
+    def full_text_runs(
+        self, text: sge.Expr, letter: sge.Expr, lexeme: Lexeme, grammar: Grammar
+    ) -> sge.Expr:
+        """The runs of letters and digits of a text, or those alone that may have the lexeme.
+
+        :param letter: `grammar.letter` as an expression
+        """
 
     def full_text_tokens(
         self, text: sge.Expr, token: sge.Expr, grammar: Grammar, counted: bool

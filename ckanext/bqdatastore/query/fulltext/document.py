@@ -54,6 +54,7 @@ class Document:
         self._language = ROW_LANGUAGE if whole_row else search.language
         self._lexemes: dict[Word, Lexeme] = {}
         self._token = names.bind(GRAMMAR.token)
+        self._letter = names.bind(GRAMMAR.letter)
 
     # Conditions
 
@@ -64,6 +65,20 @@ class Document:
         # The vector of nothing but nulls is null, which matches no query, not even `!word`.
         given = [sge.not_(column(name).is_(sge.null())) for name, _ in self._columns]
         return sge.and_(sge.or_(*given), holds)
+
+    def screen(self, tree: Node) -> sge.Expr | None:
+        """What is cheap of `condition`, where the rank tells the rest; see `fulltext.screen`."""
+        if not _any_will_do(tree):
+            return None
+        tests: list[sge.Expr] = []
+        for word in words_of(tree):
+            tests += self.equal(word)
+            for name, type in self.columns_with(word):
+                cheap = self.possible(self.text(name, type), self.lexeme(word))
+                if not cheap:
+                    return None
+                tests += cheap
+        return any_of(*tests) if tests else None
 
     def _holds(self, node: Node) -> sge.Expr:
         if isinstance(node, Word):
@@ -102,7 +117,7 @@ class Document:
             unsure = [test for text in other for test in self.possible(text, lexeme)]
             for text in plain:
                 compound = dialect.full_text_is_compound(text.copy(), lexeme, GRAMMAR)
-                runs = dialect.full_text_runs(text.copy(), GRAMMAR)
+                runs = self.runs(text.copy(), lexeme)
                 found = dialect.full_text_contains(runs, lexeme)
                 possible = self.possible(text, lexeme)
                 unsure.append(all_of(*self.possible(text, lexeme), compound.copy()))
@@ -159,6 +174,9 @@ class Document:
     def tokens(self, text: sge.Expr, counted: bool = False) -> sge.Expr:
         return self.dialect.full_text_tokens(text, self._token.copy(), GRAMMAR, counted)
 
+    def runs(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr:
+        return self.dialect.full_text_runs(text, self._letter.copy(), lexeme, GRAMMAR)
+
     def all_tokens(self, tree: Node) -> sge.Expr:
         """The document's tokens in order; such as no word of the query can be may be empty.
 
@@ -187,19 +205,20 @@ class Document:
         return self._lexemes[word]
 
     def _new_lexeme(self, word: Word) -> Lexeme:
-        value = self.dialect.full_text_lexeme(self._names.bind(word.text), word.language)
+        text = self._names.bind(word.text)
+        value = self.dialect.full_text_lexeme(text, word.language)
         run = is_run(word.text)
         # The document's own stemmer, which need not be that of the query.
         own = stemmer(word.text, self._language)
         if own is None:
             others = spellings(word.text)[1:]
             return Lexeme(value, None, word.prefix, run, (value, *self._bound(others)), ())
-        similar = [
-            each
-            for each in sorted(stop_words(word.text, self._language))
-            if _may_share_stem(each, word)
-        ]
-        return Lexeme(value, own, word.prefix, run, (), self._bound(similar))
+        stopped = stop_words(word.text, self._language)
+        similar = [each for each in sorted(stopped) if _may_share_stem(each, word)]
+        # The lexeme is the word's own by the stemmer of the query.
+        sure = word.language == own and word.text not in stopped
+        spelled = (text.copy(),) if sure else ()
+        return Lexeme(value, own, word.prefix, run, spelled, self._bound(similar))
 
     def _bound(self, texts: Sequence[str]) -> tuple[sge.Expr, ...]:
         return tuple(self._names.bind(text) for text in texts)
@@ -271,6 +290,13 @@ def _has_negation(node: Node) -> bool:
     if isinstance(node, Not):
         return True
     return _has_negation(node.left) or _has_negation(node.right)
+
+
+def _any_will_do(node: Node) -> bool:
+    """Whether each of the words makes a row match, and nothing else does."""
+    if isinstance(node, Or):
+        return _any_will_do(node.left) and _any_will_do(node.right)
+    return isinstance(node, Word) and node.unweighted
 
 
 def words_of(node: Node) -> Iterator[Word]:

@@ -24,8 +24,9 @@ class Ranking:
         """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
         words = list(dict.fromkeys(words_of(tree)))
         if isinstance(tree, And | Phrase) and len(words) > 1:
-            # Where no two words occur together PostgreSQL says 1e-20, not 0.
-            return real(sge.func("greatest", _share(self._rank_and(tree, words)), _double(1e-20)))
+            # Where no two words occur together PostgreSQL says 1e-20, not 0; others are far larger.
+            share = _share(self._rank_and(tree, words))
+            return real(sge.Paren(this=sge.Add(this=share, expression=_double(1e-20))))
         return real(_share(self._rank_or(words)))
 
     def _rank_or(self, words: Sequence[Word]) -> sge.Expr:
@@ -44,10 +45,11 @@ class Ranking:
         """How much one word's occurrences weigh."""
         dialect = self._document.dialect
         lexeme = self._document.lexeme(word)
-        if word.prefix:
-            return dialect.full_text_prefix_weight(self._document.all_tokens(word), lexeme)
-        counts = [_number_if(test, sge.Literal.number(1)) for test in self._document.equal(word)]
         columns = self._document.columns_with(word)
+        if word.prefix and columns:
+            tokens = self._document.tokens(self._document.joined(columns, lexeme))
+            return dialect.full_text_prefix_weight(tokens, lexeme)
+        counts = [_number_if(test, sge.Literal.number(1)) for test in self._document.equal(word)]
         if columns:
             counts.append(self._count_in_texts(lexeme, columns))
         return dialect.full_text_weight(_sum(counts)) if counts else _double(0.0)
@@ -75,7 +77,7 @@ class Ranking:
                 continue
             compound = dialect.full_text_is_compound(text.copy(), exact, GRAMMAR)
             unsure.append(all_of(*(each.copy() for each in tests), compound))
-            found = dialect.full_text_count(dialect.full_text_runs(text.copy(), GRAMMAR), lexeme)
+            found = dialect.full_text_count(self._document.runs(text.copy(), lexeme), lexeme)
             counts.append(_number_if(all_of(*tests), found))
         if not counts:
             return result

@@ -83,7 +83,8 @@ class Grammar:
     :param undivided: a match of `token` whose hyphens do not join words; any other with a hyphen
         stands for itself, less a hyphen at its end, and then for each of its parts
     :param signed_version: a match of `token` whose sign is not part of it
-    :param run: letters and digits; in a text without a match of `compound` the runs are the tokens
+    :param letter: one letter or digit
+    :param run: some of them; in a text without a match of `compound` the runs are the tokens
     :param compound: what may make a token of more or less than a run
     :param word_compound: what may, as far as words of letters alone are concerned
     """
@@ -93,10 +94,13 @@ class Grammar:
     address: str
     undivided: str
     signed_version: str
+    letter: str
     run: str
     compound: str
     word_compound: str
 
+
+_LETTER = "[a-z0-9" + _ranges(r"\x{{{:x}}}") + "]"
 
 GRAMMAR = Grammar(
     token=_token_pattern(_ranges(r"\x{{{:x}}}")),
@@ -104,7 +108,8 @@ GRAMMAR = Grammar(
     address=r"^[a-z0-9_.\-]+\.[a-z][a-z]+(?::[0-9]+)?/.",
     undivided=r"[./@_~:]|^[-+]|^[0-9]+e-[0-9]+$",
     signed_version=r"^[-+][0-9]+\.[0-9]+\.",
-    run="[a-z0-9" + _ranges(r"\x{{{:x}}}") + "]+",
+    letter=_LETTER,
+    run=f"{_LETTER}+",
     compound=r"[-+/@~<&]|\.[a-z0-9_/.]|[0-9]e[0-9]",
     word_compound=r"[/@~<&]|\.[a-z0-9_/.]|[-+][0-9]|[0-9]e[-+0-9]",
 )

@@ -16,6 +16,7 @@ from ckanext.bqdatastore.model.errors import InvalidRequest
 from ckanext.bqdatastore.model.table import Table
 from ckanext.bqdatastore.model.tree_size import copied
 
+from ..table_metadata import Listing
 from . import documents, types
 from .inference import Typing, cast, typed
 from .nodes import identifier
@@ -160,7 +161,9 @@ class _Binding:
             if written not in self._tables:
                 raise InvalidRequest("query", f'relation "{written}" does not exist')
             described = self._tables[written]
-            fields = documents.with_document(described.types)
+            fields = described.types
+            if not isinstance(described, Listing):
+                fields = documents.with_document(fields)
             relation = Relation(
                 tuple(fields), tuple(map(types.canonical, fields.values())), tuple(fields)
             )

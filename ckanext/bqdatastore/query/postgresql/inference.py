@@ -9,7 +9,7 @@ import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model import numbers
 from ckanext.bqdatastore.model.errors import InvalidRequest, NotPermitted
-from ckanext.bqdatastore.model.tree_size import copied
+from ckanext.bqdatastore.model.query import COMPARED_AS
 
 from . import types
 from .catalogue import AGGREGATES, FUNCTIONS
@@ -215,17 +215,12 @@ class Typing:
             tree.set("low", cast(low, first[1]))
             tree.set("high", cast(high, last[1]))
             return with_type(tree, "bool")
-        found = self._within(value, low, high)
-        if tree.args.get("symmetric"):
-            found = sge.Or(this=found, expression=self._within(value, high, low))
-        return with_type(sge.Paren(this=with_type(found, "bool")), "bool")
-
-    def _within(self, value: sge.Expr, low: sge.Expr, high: sge.Expr) -> sge.Expr:
-        """A comparison with each bound, for which the value is cast in two ways."""
-        least = sge.GTE(this=copied(value), expression=copied(low))
-        most = sge.LTE(this=copied(value), expression=copied(high))
-        both = sge.And(this=self.operation(least, ">="), expression=self.operation(most, "<="))
-        return with_type(sge.Paren(this=with_type(both, "bool")), "bool")
+        # An engine casts the value for each bound.
+        tree.set("this", value)
+        tree.set("low", cast(low, first[1]))
+        tree.set("high", cast(high, last[1]))
+        tree.meta[COMPARED_AS] = (first[0], last[0])
+        return with_type(tree, "bool")
 
     def _connector(self, tree: sge.Connector) -> sge.Expr:
         tree.set("this", cast(self.bind(tree.this), "bool"))
@@ -245,12 +240,14 @@ class Typing:
         return with_type(tree, "bool")
 
     def _prefix(self, tree: sge.Unary) -> sge.Expr:
+        digits = tree.this.name.isdigit()
         inner = self.bind(tree.this)
         sign = "-" if isinstance(tree, sge.Neg) else "~"
         if sign == "-" and isinstance(inner, sge.Literal) and not inner.is_string:
             # So that the least int4 is one, as in PostgreSQL's own grammar.
             # (`Literal.number` would make an operator of the sign.)
-            return self._literal(sge.Literal(this=f"-{inner.name}", is_string=False))
+            negative = sge.Literal(this=f"-{inner.name}", is_string=False)
+            return self._literal(negative) if digits else with_type(negative, "numeric")
         found = types.operator(sign, (typed(inner),))
         tree.set("this", cast(inner, found.arguments[0]))
         return with_type(tree, found.result)

@@ -26,11 +26,15 @@ memory limit does count; and as many as an engine lets `repeat` and its like mak
 _ROWS_GATHERED = _GATHERED // _STORED
 """So many rows an aggregate puts together for the length that is assumed."""
 
-_PUTTING_TOGETHER = (
+PUTTING_TOGETHER = (
     *("string_agg", "array_agg", "array"),
     *("json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg"),
 )
-_CHOOSING = ("max", "min")
+CHOOSING = ("max", "min")
+"""Aggregates whose values are as long as all their rows are, and as one of them."""
+
+_OF_ITEM = 16
+"""Bytes of an item of a list beside its letters, of which it may have one or none."""
 
 _WRITTEN_LARGER: dict[str, int] = {
     # Quotes and backslashes become two letters, control characters of JSON six.
@@ -46,7 +50,7 @@ _WRITTEN_LARGER: dict[str, int] = {
     "overlay": 2,
     "array_positions": 8,
 }
-"""How many times its arguments, all together, what a function makes can be."""
+"""How many times its arguments, all together, what a function makes can be. JSON stays as it is."""
 
 _AROUND = 3
 """Letters that such a function puts around its argument."""
@@ -66,6 +70,14 @@ class _Relation:
 
 
 _Relations = Mapping[str, _Relation]
+
+
+def longest_gathered(made: int) -> int:
+    """So long what an aggregate has put together may be where others are made of it for each row.
+
+    :param made: what `made_for_one_row` says of the query, which takes it for `_GATHERED`
+    """
+    return _GATHERED * LONGEST // max(made, _GATHERED)
 
 
 def made_for_one_row(tree: sge.Query) -> int:
@@ -135,7 +147,7 @@ class _Measuring:
         if isinstance(tree, sge.Column):
             relation = sources.get(tree.table, _Relation())
             length = relation.columns.get(tree.name, relation.others)
-            return length if _is_long(tree) else _OTHER
+            return length if is_long(tree) else _OTHER
         if isinstance(tree, sge.Literal):
             return len(tree.this) if tree.is_string else _OTHER
         lengths = [
@@ -150,22 +162,28 @@ class _Measuring:
         if _is_pattern_test(tree) and not isinstance(tree.expression, sge.Literal):
             self._made(_OF_PATTERN * lengths[1])
         longest = max(lengths, default=0)
-        return longest if _is_long(tree) else max(longest if _has_no_type(tree) else 0, _OTHER)
+        return longest if is_long(tree) else max(longest if _has_no_type(tree) else 0, _OTHER)
 
     def _of_call(self, call: sge.Anonymous, lengths: list[int]) -> int:
         name, arguments = call.name, call.expressions
-        if name in _PUTTING_TOGETHER:
+        if name in PUTTING_TOGETHER:
             return _GATHERED + lengths[0] + self._made(_separators(call, max(lengths)))
-        if name in _CHOOSING:
+        if name in CHOOSING:
             return max(lengths, default=_OTHER)
-        if not _is_long(call):
+        if not is_long(call):
             return _OTHER
+        if name == "initcap":  # the words are taken apart
+            self._made(_OF_ITEM * lengths[0])
         rule = _LENGTHS.get(name)
         if rule is not None:
             return self._made(rule(lengths, arguments))
         times = _WRITTEN_LARGER.get(name)
         if times is not None:
-            return self._made(times * sum(lengths) + _AROUND * len(lengths))
+            larger = sum(
+                length if _is_json(argument) else times * length
+                for length, argument in zip(lengths, arguments, strict=True)
+            )
+            return self._made(larger + _AROUND * len(lengths))
         return self._made(sum(lengths))
 
     def _made(self, length: int) -> int:
@@ -182,7 +200,7 @@ def _either(one: _Relation, other: _Relation) -> _Relation:
     return _Relation({name: max(length, theirs) for (name, length), theirs in pairs}, largest)
 
 
-def _is_long(tree: Any) -> bool:
+def is_long(tree: Any) -> bool:
     """Whether values of its type may be of any length."""
     return bool(tree.type) and tree.type.is_type(
         sge.DType.TEXT,
@@ -193,6 +211,11 @@ def _is_long(tree: Any) -> bool:
         sge.DType.STRUCT,
         sge.DType.OBJECT,
     )
+
+
+def _is_json(tree: Any) -> bool:
+    """Whether it is written into other JSON as it is."""
+    return bool(tree.type) and tree.type.is_type(sge.DType.JSON, sge.DType.JSONB)
 
 
 def _has_no_type(tree: Any) -> bool:
@@ -247,9 +270,16 @@ def _replaced(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
 def _separated(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
     """A list with a text after each item, none of which counts as shorter than one letter."""
     whole = arguments[0]
-    gathered = isinstance(whole, sge.Anonymous) and whole.name in _PUTTING_TOGETHER
+    gathered = isinstance(whole, sge.Anonymous) and whole.name in PUTTING_TOGETHER
     items = _ROWS_GATHERED if gathered else lengths[0]
     return lengths[0] + items * sum(lengths[1:])
+
+
+def _split(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
+    """A list with an item for each letter, but of what an aggregate has put together."""
+    whole = arguments[0]
+    gathered = isinstance(whole, sge.Anonymous) and whole.name in PUTTING_TOGETHER
+    return (2 if gathered else 1 + _OF_ITEM) * lengths[0] + 1
 
 
 def _matched(lengths: Sequence[int], arguments: Sequence[Any]) -> int:
@@ -270,8 +300,8 @@ _LENGTHS: dict[str, Callable[[Sequence[int], Sequence[Any]], int]] = {
     "array_replace": lambda lengths, arguments: lengths[0] * (lengths[2] + 1),
     "array_fill": lambda lengths, arguments: (lengths[0] + 1) * _count(arguments[1]),
     "array_to_string": _separated,
-    "string_to_array": lambda lengths, arguments: 2 * lengths[0] + 1,
-    "regexp_split_to_array": lambda lengths, arguments: 2 * lengths[0] + 1,
+    "string_to_array": _split,
+    "regexp_split_to_array": _split,
     "regexp_match": _matched,
     "concat_ws": lambda lengths, arguments: sum(lengths) + lengths[0] * len(lengths),
     "array_append": lambda lengths, arguments: sum(lengths) + 1,

@@ -27,7 +27,7 @@ NESTED = "nested"
 VARCHAR = "varchar"
 """`text` to every rule; a cast remembers that it was this, for the name of an output's type."""
 
-_NOT_WRITTEN = ("bpchar", "name", NESTED, TSVECTOR, UNKNOWN)
+_NOT_WRITTEN = ("bpchar", "name", "oid", NESTED, TSVECTOR, UNKNOWN)
 """Types that no cast may name."""
 
 _NODES: dict[str, sge.DType] = {
@@ -53,7 +53,7 @@ _NODES: dict[str, sge.DType] = {
 }
 _NAMES = {node: name for name, node in _NODES.items()}
 
-_SPELLINGS = {"varchar": "text", "name": "text", "bpchar": "text", "int": "int4"}
+_SPELLINGS = {"varchar": "text", "name": "text", "bpchar": "text", "int": "int4", "oid": "int8"}
 """Types of the API that PostgreSQL's rules treat as another one."""
 
 _MANUAL = {

@@ -142,7 +142,7 @@ def _functions_not_allowed(steps: Sequence[Step], stock: Answer, ours: Answer) -
 
 _REFUSED = re.compile(
     "does not support|not supported|Not authorized to call function|Invalid query AST element"
-    "|cannot be held|more than 38 digits|overflows numeric format|_table_metadata"
+    "|cannot be held|more than 38 digits|overflows numeric format"
 )
 
 

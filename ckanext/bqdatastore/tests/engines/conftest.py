@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from ckanext.bqdatastore.engines import registry
@@ -55,11 +57,21 @@ def bigqueryurls() -> tuple[str, str]:
 
 def _live_bigquery_urls(project: str, location: str) -> tuple[str, str]:
     """URLs of a new dataset in Google's own BigQuery, which the process removes at its end."""
-    client = bigquery.Client(project=project)
-    dataset = bigquery.Dataset(f"{project}.bqdatastore_test_{uuid.uuid4().hex[:12]}")
-    dataset.location = location
-    dataset.default_table_expiration_ms = 24 * 3600 * 1000
-    client.create_dataset(dataset)
+    try:
+        client = bigquery.Client(project=project)
+        dataset = bigquery.Dataset(f"{project}.bqdatastore_test_{uuid.uuid4().hex[:12]}")
+        dataset.location = location
+        dataset.default_table_expiration_ms = 24 * 3600 * 1000
+        client.create_dataset(dataset, timeout=30)
+    except (GoogleAPIError, GoogleAuthError) as error:
+        # One sentence for all tests, which need the same.
+        pytest.exit(
+            f"No dataset can be made in the Google Cloud project {project}: {error}\n"
+            "Log in with `gcloud auth application-default login`, or name a service account's key "
+            "file in GOOGLE_APPLICATION_CREDENTIALS. It needs roles/bigquery.user on the project, "
+            "in which the BigQuery API is enabled.",
+            returncode=1,
+        )
     atexit.register(client.delete_dataset, dataset, delete_contents=True, not_found_ok=True)
     url = f"bigquery://{project}/{dataset.dataset_id}?location={location}"
     return url, url

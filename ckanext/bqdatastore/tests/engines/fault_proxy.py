@@ -26,14 +26,16 @@ KINDS = ("429", "500", "503", "dropped", "garbage", "slow")
 _SLOW_SECONDS = 0.3
 _REASONS = {"429": "rateLimitExceeded", "500": "internalError", "503": "backendError"}
 _JOB = re.compile(r"/jobs/([^/?]+)")
+_LOOK = re.compile(r"GET .*/(jobs/|queries/[^?]+\?maxResults=0)")
 
 
 class FaultProxy:
     """A context manager: an address that leads to the emulator.
 
     :param choose: called for each request; one of `KINDS`, or None to let it pass
-    :ivar sent: how many pieces of uploads have passed
     :param dry_run_bytes: what dry runs are told that their query reads; the emulator says nothing
+    :ivar asked: how many requests have come, besides those that ask whether a job has ended
+    :ivar sent: how many pieces of uploads have passed
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FaultProxy:
         self.started: list[str] = []
         self.labels: list[dict[str, str]] = []
         self.statements: list[str] = []
+        self.asked = 0
         self.sent = 0
         proxy = self
 
@@ -75,6 +78,8 @@ class FaultProxy:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        # How often the client looks is a matter of how fast the emulator is.
+        self.asked += not _LOOK.match(f"{request.command} {request.path}")
         fault = self._choose()
         if fault is not None:
             self.injected.append(fault)

@@ -72,6 +72,7 @@ def every_statement_accepted() -> Iterator[None]:
     made = _MadeTables()
     ask = Jobs._query
 
+    @functools.wraps(ask)
     def asked(jobs: Jobs, text: str, parameters: Any, *rest: Any, **named: Any) -> Any:
         # Tables of one write have names that are used once.
         shape = re.sub(r"[0-9a-f]{12,32}", "...", text)

@@ -7,19 +7,12 @@ ended, and at last how much more memory the process had at most than before them
 from __future__ import annotations
 
 import json
-import resource
 import sys
-from contextlib import closing
 from pathlib import Path
 
-from ckanext.bqdatastore.engines import registry
-from ckanext.bqdatastore.engines.base import Engine, EngineSettings
-from ckanext.bqdatastore.model.errors import DatastoreFault
-from ckanext.bqdatastore.model.query import Query
 from ckanext.bqdatastore.model.table import Field, Table
-from ckanext.bqdatastore.model.write import TableChange, Write, WriteMode
-from ckanext.bqdatastore.query import guard
-from ckanext.bqdatastore.records.batches import rows_to_write
+
+from .heavy_queries import lake, most_memory, outcome
 
 ROWS = 40_000
 MEMORY_LIMIT = 256
@@ -27,7 +20,6 @@ MOST = 100
 """Megabytes that the engine may use, and that an answer may have."""
 
 WORDS = Table("t", (Field("a", "int4"), Field("s", "text"), Field("l", "_text")))
-_MEGABYTE = 1024 * 1024
 _LONG = "(SELECT string_agg(u.s, ',') FROM t u, t v WHERE v.a < 9)"
 _LIST = "(SELECT array_agg(u.{}) FROM t u, t v WHERE v.a < 3)"
 
@@ -51,43 +43,30 @@ TOO_LARGE = [
     "SELECT q.l, q.l FROM t, (SELECT array_agg(u.s) AS l FROM t u WHERE u.a < 2000) AS q",
 ]
 LARGE = {
-    "SELECT string_agg(repeat('x', 90000), '') FROM t WHERE a < 466": "40 MB",
-    "SELECT repeat('x', 90000) FROM t WHERE a < 1048": "90 MB",
-    "SELECT l, l, l FROM t": "2 MB",
+    "SELECT string_agg(repeat('x', 90000), '') FROM t WHERE a < 466": "1 rows, 40 MB",
+    "SELECT repeat('x', 90000) FROM t WHERE a < 1048": "1048 rows, 90 MB",
+    "SELECT l, l, l FROM t": "32001 rows, 2 MB",
+    "SELECT data FROM (SELECT json_agg(s || repeat('x', 90)) AS data FROM t) AS q": "1 rows, 4 MB",
+    "SELECT '[' || string_agg(repeat(s, 9), ',') || ']' FROM t GROUP BY a % 7": "7 rows, 3 MB",
+    "SELECT json_build_object('all', x, 'n', n) FROM (SELECT json_agg(l) AS x FROM t) AS q, "
+    "(SELECT count(*) AS n FROM t) AS r": "1 rows, 1 MB",
+    "SELECT upper(x) || '.' FROM (SELECT string_agg(repeat(s, 9), '') AS x FROM t GROUP BY a % 7) "
+    "AS q": "7 rows, 3 MB",
+    "SELECT string_agg(x, '') FROM (SELECT string_agg(repeat(s, 9), '') AS x FROM t GROUP BY a) "
+    "AS q": "1 rows, 3 MB",
+    "SELECT upper((SELECT string_agg(repeat(s, 9), '') FROM t))": "1 rows, 3 MB",
 }
 """Answers that are given, and their sizes."""
 
 
-def outcome(engine: Engine, sql: str) -> str:
-    try:
-        bound = guard.bind(guard.parse(sql), {"t": WORDS}, engine.allowed_functions, 32_001)
-        outputs = [(field.id, field.form) for field in bound.fields]
-        tree = engine.dialect.translate(bound.query.tree)
-        tree = engine.dialect.bounded(tree, outputs, MOST * _MEGABYTE)
-        rows = engine.query(Query(tree), 60.0).read_all(MOST * _MEGABYTE)
-    except DatastoreFault as fault:
-        return type(fault).__name__
-    return f"{round(rows.nbytes / _MEGABYTE)} MB"
-
-
 def main() -> None:
-    folder = Path(sys.argv[1])
-    url = f"ducklake:sqlite:///{folder}/catalog.sqlite?data_path={folder}/lake"
-    settings = EngineSettings(url, url, folder, memory_limit=f"{MEMORY_LIMIT}MB")
-    engine = registry.load("ducklake")(settings)
-    engine.open()
-    with closing(engine):
-        records = [{"a": n, "s": f"text {n}", "l": [f"word {n}", "x"]} for n in range(ROWS)]
-        rows = rows_to_write(records, WORDS, WriteMode.INSERT)
-        engine.apply(TableChange(None, WORDS, Write(WriteMode.INSERT, rows)))
-        before = _most_memory()
+    records = [{"a": n, "s": f"text {n}", "l": [f"word {n}", "x"]} for n in range(ROWS)]
+    with lake(Path(sys.argv[1]), MEMORY_LIMIT, WORDS, records) as engine:
+        before = most_memory()
         for sql in [*TOO_LARGE, *LARGE]:
-            print(json.dumps([sql, outcome(engine, sql)]), flush=True)
-        print(json.dumps(_most_memory() - before))
-
-
-def _most_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            ended = outcome(engine, WORDS, sql, rows=32_001, seconds=60.0, most=MOST)
+            print(json.dumps([sql, ended]), flush=True)
+        print(json.dumps(most_memory() - before))
 
 
 if __name__ == "__main__":

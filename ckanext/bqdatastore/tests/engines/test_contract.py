@@ -27,7 +27,7 @@ from ckanext.bqdatastore.model.query import ParameterNames, Query, bound, column
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.types import arrow_type
 from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, WriteMode
-from ckanext.bqdatastore.query import search
+from ckanext.bqdatastore.query import guard, search, table_metadata
 
 PEOPLE = Table(
     "people-1",
@@ -217,6 +217,25 @@ def test_aliases_come_and_go_with_the_table(engine: Engine, people: Table) -> No
     assert engine.aliases() == {"all people": people.name, "persons": people.name}
     engine.drop(people.name)
     assert (engine.tables(), engine.aliases()) == ([], {})
+
+
+def test_the_list_of_tables_is_read_in_sql(engine: Engine, people: Table) -> None:
+    sql = (
+        "SELECT m.name, of.oid = m.oid AS same FROM _table_metadata m "
+        "LEFT JOIN _table_metadata of ON of.name = m.alias_of WHERE m.oid > 0 ORDER BY 1"
+    )
+
+    def answer() -> list[tuple[Any, ...]]:
+        listing = table_metadata.listing(engine.tables(), engine.aliases())
+        bound = guard.bind(guard.parse(sql), {listing.name: listing}, frozenset(), 10)
+        tree = table_metadata.listed(engine.dialect.translate(bound.query.tree), listing)
+        found = engine.query(Query(tree)).read_all().to_pylist()
+        return [tuple(row.values()) for row in found]
+
+    engine.apply(TableChange(people, dataclasses.replace(people, aliases=("humans",))))
+    assert answer() == [("humans", False), ("people-1", None)]
+    engine.drop(people.name)
+    assert answer() == []
 
 
 def test_an_alias_that_is_taken_is_refused(engine: Engine, people: Table) -> None:

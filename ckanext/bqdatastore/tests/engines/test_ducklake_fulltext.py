@@ -127,16 +127,23 @@ def on_duckdb(
     language: str = "english",
     whole_row: bool = True,
 ) -> Answer:
-    """The ranks of the rows that match, by `_id`."""
+    """The ranks of the rows that match, by `_id`; the same by the screen, where there is one."""
     search = fulltext.parse(text, language=language, plain=plain)
     names = ParameterNames()
     dialect = DuckDBFullText()
-    where = fulltext.condition(search, columns, dialect, names, whole_row=whole_row)
     rank = fulltext.rank(search, columns, dialect, names, whole_row=whole_row)
-    tree = sge.select(column("_id"), rank.as_("rank")).from_("documents").where(where)
-    used = {each.name for each in tree.find_all(sge.Placeholder)}
-    values = {name: names.values[name].value for name in used}
-    return dict(connection.execute(tree.sql(dialect="duckdb"), values).fetchall())
+
+    def ranks(where: sge.Expr) -> Answer:
+        tree = sge.select(column("_id"), rank.as_("rank")).from_("documents").where(where)
+        used = {each.name for each in tree.find_all(sge.Placeholder)}
+        values = {name: names.values[name].value for name in used}
+        return dict(connection.execute(tree.sql(dialect="duckdb"), values).fetchall())
+
+    found = ranks(fulltext.condition(search, columns, dialect, names, whole_row=whole_row))
+    screen = fulltext.screen(search, columns, dialect, names) if whole_row else None
+    if screen is not None:
+        assert {row: rank for row, rank in ranks(screen).items() if rank > 0} == found
+    return found
 
 
 def on_postgresql(
@@ -217,6 +224,19 @@ def stored_answers() -> list[Answer]:
         for answer, query in zip(answers, QUERIES, strict=True)
         if answer["query"] == list(query)
     ]
+
+
+def test_a_screen_is_for_words_of_which_any_will_do() -> None:
+    columns = [("name", "text"), ("n", "int8")]
+
+    def screened(text: str) -> bool:
+        search = fulltext.parse(text, language="english", plain=False)
+        return fulltext.screen(search, columns, DuckDBFullText(), ParameterNames()) is not None
+
+    assert all(map(screened, ("oak", "5", "oak | elm", "oa:*")))
+    assert not any(
+        map(screened, ("!oak", "oak & elm", "oak <-> elm", "oak:A", "oak | !elm", "the"))
+    )
 
 
 @pytest.mark.parametrize(

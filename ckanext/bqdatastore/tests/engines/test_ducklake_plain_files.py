@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
+from ckanext.bqdatastore.engines.ducklake import location, plain_files
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
-from ckanext.bqdatastore.engines.ducklake.location import located
-from ckanext.bqdatastore.engines.ducklake.plain_files import MOST_FILES, PlainFiles
+from ckanext.bqdatastore.engines.ducklake.location import located, whereabouts
+from ckanext.bqdatastore.engines.ducklake.plain_files import PlainFiles
 from ckanext.bqdatastore.model.files import FileSource
 from ckanext.bqdatastore.model.query import ParameterNames, Query, column, table
 from ckanext.bqdatastore.model.table import ID, Field, Table
@@ -80,8 +83,8 @@ def as_tuples(records: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [tuple(record.values()) for record in records]
 
 
-def page(engine: Engine, of: Table, limit: int, offset: int, **options: Any) -> Query:
-    wanted = search.Search(
+def wanted(of: Table, limit: int, offset: int, **options: Any) -> search.Search:
+    return search.Search(
         source=table(of.name),
         columns=((ID, column(ID), "int8"),),
         conditions=options.pop("conditions", ()),
@@ -92,7 +95,10 @@ def page(engine: Engine, of: Table, limit: int, offset: int, **options: Any) -> 
         records_format="csv",
         names=options.pop("names", ParameterNames()),
     )
-    return search.page(wanted, engine.dialect)
+
+
+def page(engine: Engine, of: Table, limit: int, offset: int, **options: Any) -> Query:
+    return search.page(wanted(of, limit, offset, **options), engine.dialect)
 
 
 def ids(engine: Engine, query: Query) -> list[int]:
@@ -203,17 +209,20 @@ def test_a_statement_over_plain_and_other_tables_reads_one_snapshot(
     assert lake.query(Query(joined)).read_all().column(0).to_pylist() == [ROWS]
 
 
-def test_a_table_of_many_files_is_left_to_ducklake(lake: DuckLakeEngine) -> None:
+def test_a_table_of_many_files_is_left_to_ducklake(
+    lake: DuckLakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain_files, "MOST_FILES", 8)
     small = Table("small", (Field("n", "int4"),))
     lake.apply(TableChange(None, small))
     with lake._connections.writer() as cursor:
         cursor.execute("CALL lake.set_option('data_inlining_row_limit', 0, table_name => 'small')")
-    for n in range(MOST_FILES + 1):
-        if n == MOST_FILES:
+    for n in range(plain_files.MOST_FILES + 1):
+        if n == plain_files.MOST_FILES:
             assert files(lake, small) is not None
         write(lake, small, "insert", rows(small, [{"n": n}]))
     assert files(lake, small) is None
-    assert len(everything(lake, small)) == MOST_FILES + 1
+    assert len(everything(lake, small)) == plain_files.MOST_FILES + 1
 
 
 @pytest.mark.parametrize("offset", [0, 1, 9_990, ROWS - 3, ROWS, ROWS + 100])
@@ -257,6 +266,130 @@ def test_only_the_order_of_the_ids_makes_pages_known_by_them(lake: DuckLakeEngin
     assert page(lake, LOADED, 5, 0, distinct=True).if_contiguous is None
     by_id = (search.Order(column(ID), field=ID),)
     assert page(lake, LOADED, 5, 0, order=by_id).if_contiguous is not None
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckLakeEngine]:
+    """An engine whose table is in several small files."""
+    folder = tmp_path_factory.mktemp("several")
+    engine = DuckLakeEngine(EngineSettings(*urls("postgres", folder), folder))
+    engine.open()
+    with engine._connections.writer() as cursor:
+        cursor.execute("CALL lake.set_option('target_file_size', '8KB')")
+        cursor.execute("CALL lake.set_option('parquet_row_group_size', '2048')")
+    path = folder / "loaded.csv"
+    path.write_text("\n".join(["name,n,Name", *(f"row {n},{n % 7},ROW {n}" for n in range(ROWS))]))
+    engine.load(LOADED, FileSource(path, "csv", columns=("name", "n", "Name")))
+    yield engine
+    engine.close()
+
+
+def paths_read(engine: DuckLakeEngine, query: Query) -> list[str]:
+    text, _ = engine._statement(query)
+    return re.findall(r"'([^']*\.parquet)'", text)
+
+
+def test_a_page_is_read_from_the_files_that_hold_its_ids(several: DuckLakeEngine) -> None:
+    found = files(several, LOADED)
+    assert found is not None
+    assert found.contiguous
+    assert len(found.paths) > 3
+    for path, (_, last) in zip(found.paths, found.ids, strict=True):
+        last = int(last)
+        query = page(several, LOADED, 5, last - 5)
+        assert paths_read(several, query) == [path]
+        assert ids(several, query) == list(range(last - 4, last + 1))
+        overlapping = page(several, LOADED, 5, last - 2)
+        assert len(paths_read(several, overlapping)) == 2 if last < ROWS else 1
+        assert ids(several, overlapping) == list(range(last - 1, min(last + 4, ROWS + 1)))
+    beyond = page(several, LOADED, 5, ROWS)
+    assert len(paths_read(several, beyond)) == 1
+    assert ids(several, beyond) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (sge.EQ, 7, [7]),
+        (sge.EQ, ROWS, [ROWS]),
+        (sge.EQ, ROWS + 1, []),
+        (sge.EQ, 0, []),
+        (sge.LT, 3, [1, 2]),
+        (sge.LTE, 3, [1, 2, 3]),
+        (sge.GT, ROWS - 2, [ROWS - 1, ROWS]),
+        (sge.GTE, ROWS - 2, [ROWS - 2, ROWS - 1, ROWS]),
+    ],
+)
+def test_conditions_on_the_id_leave_files_out(
+    several: DuckLakeEngine, kind: type[sge.Binary], value: int, expected: list[int]
+) -> None:
+    names = ParameterNames()
+    by_id = kind(this=column(ID), expression=names.bind(value, "int8"))
+    small = sge.LT(this=column("n"), expression=names.bind(7, "int8"))
+    backwards = (search.Order(column(ID), descending=True, field=ID),)
+    both = sge.paren(sge.And(this=small, expression=sge.paren(by_id)))
+    for conditions in ((by_id,), (small, by_id), (both,)):
+        options = {"conditions": conditions, "names": names}
+        for query, found in (
+            (page(several, LOADED, 5, 0, **options), expected),
+            (page(several, LOADED, 5, 0, order=backwards, **options), expected[::-1]),
+        ):
+            assert len(paths_read(several, query)) == 1
+            assert ids(several, query) == found
+        counted = search.total(wanted(LOADED, 5, 0, **options), several.dialect)
+        assert len(paths_read(several, counted)) == 1
+        assert several.query(counted).read_all().column(0).to_pylist() == [len(expected)]
+
+
+def test_other_conditions_leave_no_file_out(several: DuckLakeEngine) -> None:
+    found = files(several, LOADED)
+    assert found is not None
+    names = ParameterNames()
+    by_id = sge.EQ(this=column(ID), expression=names.bind(7, "int8"))
+    by_n = sge.EQ(this=column("n"), expression=names.bind(3, "int8"))
+    either = sge.Or(this=by_id, expression=by_n)
+    # A parameter's name may be a field's as well.
+    by_field = sge.LTE(this=column(ID), expression=column(next(iter(names.values))))
+    for conditions in ((either,), (by_n,), (sge.Not(this=by_id),), (by_field,)):
+        query = page(several, LOADED, ROWS, 0, conditions=conditions, names=names)
+        assert paths_read(several, query) == list(found.paths)
+
+
+def test_files_without_gaps_are_told_from_those_with(several: DuckLakeEngine) -> None:
+    """Where ids are missing, an offset does not say which files hold a page."""
+    where = whereabouts([LOADED.name], several._catalog)
+    reach = page(several, LOADED, 5, ROWS - 5).reach
+    assert len(where.within(reach).files[LOADED.name].paths) == 1
+    gaps = {LOADED.name: dataclasses.replace(where.files[LOADED.name], contiguous=False)}
+    assert dataclasses.replace(where, files=gaps).within(reach).files == gaps
+
+
+def test_many_files_are_read_by_ducklake_and_few_of_them_as_files(
+    several: DuckLakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(location, "MOST_READ", 2)
+    counted = Query(sge.select(sge.Count(this=sge.Star())).from_(table(LOADED.name)))
+    assert paths_read(several, counted) == []
+    assert several.query(counted).read_all().column(0).to_pylist() == [ROWS]
+    near = page(several, LOADED, 5, ROWS - 5)
+    assert len(paths_read(several, near)) == 1
+    assert ids(several, near) == list(range(ROWS - 4, ROWS + 1))
+    everywhere = page(several, LOADED, ROWS, 0)
+    assert paths_read(several, everywhere) == []
+    assert ids(several, everywhere) == list(range(1, ROWS + 1))
+
+
+def test_options_of_the_lake_are_left_as_somebody_set_them(several: DuckLakeEngine) -> None:
+    again = DuckLakeEngine(several.settings)
+    again.open()
+    with again._connections.reader() as cursor:
+        options = dict(
+            cursor.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
+        )
+    again.close()
+    assert options["parquet_row_group_size"] == "2048"
+    assert options["target_file_size"] == "8000"
+    assert options["parquet_compression"] == "snappy"
 
 
 ENOUGH = 1_000

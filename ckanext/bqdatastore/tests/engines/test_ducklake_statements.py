@@ -88,13 +88,17 @@ def searches() -> Iterator[search.Search]:
         found = fulltext.condition(terms, fields, DIALECT, names)
         rank = fulltext.rank(terms, fields, DIALECT, names)
         yield replace(plain, conditions=(found,), names=names)
-        yield replace(
+        ranked = replace(
             plain,
             columns=(*plain.columns, ("rank", rank, "float4")),
             conditions=(found,),
             order=(search.Order(rank, descending=True),),
             names=names,
         )
+        yield ranked
+        test = fulltext.screen(terms, fields, DIALECT, names)
+        if test is not None:
+            yield replace(ranked, screen=search.Screen(found, rank, test))
 
 
 def queries(engine: DuckLakeEngine) -> Iterator[ShapedQuery]:
@@ -102,6 +106,9 @@ def queries(engine: DuckLakeEngine) -> Iterator[ShapedQuery]:
         made = [search.page(wanted, engine.dialect), search.total(wanted, engine.dialect)]
         if not wanted.distinct:
             made.append(search.page(wanted, engine.dialect, with_id=True))
+        if wanted.is_ranked:
+            made.append(search.page_and_total(wanted, engine.dialect))
+            made.append(search.page_and_total(wanted, engine.dialect, with_id=True))
         for query in made:
             assert isinstance(query, ShapedQuery)
             yield query
@@ -115,6 +122,27 @@ def test_equal_shapes_have_equal_statements(lake: DuckLakeEngine) -> None:
             text += query.if_contiguous.sql(dialect="duckdb")
         assert statements.setdefault(query.shape, text) == text
     assert len(set(statements.values())) > 90  # the searches do differ
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_a_ranked_page_with_its_total(lake: DuckLakeEngine, offset: int) -> None:
+    names = ["oak", "elm oak", "oak", "ash", "oak oak elm"]
+    trees = Table(f"trees{offset}", PLANTS.fields)
+    lake.apply(TableChange(None, trees, None))
+    write(lake, trees, "insert", rows(trees, [{"name": each} for each in names]))
+    ranked = [
+        replace(each, source=table(trees.name), limit=2, offset=offset)
+        for each in searches()
+        if each.is_ranked
+    ]
+    assert len(ranked) == 6
+    for wanted in ranked:
+        page = lake.query(search.page(wanted, lake.dialect, with_id=True)).read_all()
+        total = lake.query(search.total(wanted, lake.dialect)).read_all().column(0)
+        both = lake.query(search.page_and_total(wanted, lake.dialect, with_id=True)).read_all()
+        assert both.columns[:2] == page.columns
+        assert set(both.column(2).to_pylist()) <= set(total.to_pylist())
+        assert both.num_rows == min(2, max(0, total[0].as_py() - offset))
 
 
 def test_a_kept_statement_is_the_one_that_would_be_made(lake: DuckLakeEngine) -> None:

@@ -39,6 +39,7 @@ SECRET = "only the environment knows"
 MEGABYTES = 1_500
 GREEDY = "ckanext.bqdatastore.tests.engines.greedy_queries"
 LARGE = "ckanext.bqdatastore.tests.engines.large_answers"
+TOO_LONG = "that the query has put together is too long"
 DUCKDBS_OWN = 200
 """MB that DuckDB takes for itself, once, at its first larger query."""
 
@@ -101,21 +102,28 @@ def run(module: str, folder: Path) -> list[Any]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
+def kind(end: str) -> str:
+    return end.split(":")[0]
+
+
 def test_large_answers_are_refused_before_they_fill_memory(tmp_path: Path) -> None:
     *ends, most = run(LARGE, tmp_path)
     assert [sql for sql, _ in ends] == [*large_answers.TOO_LARGE, *large_answers.LARGE]
     refused = ends[: len(large_answers.TOO_LARGE)]
     # Some need more than the memory limit before their answer is too large.
-    assert {end for _, end in refused} == {"AnswerTooLarge", "QueryFailed"}
-    assert refused[0][1] == "AnswerTooLarge"
+    assert {kind(end) for _, end in refused} == {"AnswerTooLarge", "QueryFailed"}
+    assert kind(refused[0][1]) == "AnswerTooLarge"
     assert dict(ends[len(refused) :]) == large_answers.LARGE
     assert most < large_answers.MEMORY_LIMIT + 3 * large_answers.MOST + DUCKDBS_OWN
 
 
 def test_greedy_queries_are_refused_or_stopped_and_the_process_lives(tmp_path: Path) -> None:
     *ends, most = run(GREEDY, tmp_path)
-    assert [sql for sql, _ in ends] == greedy_queries.QUERIES
+    assert [sql for sql, _ in ends] == [*greedy_queries.QUERIES, *greedy_queries.SHARED]
+    greedy, shared = ends[: len(greedy_queries.QUERIES)], ends[len(greedy_queries.QUERIES) :]
     # Each of these faults is a 409 of the API; or the query was none too greedy after all.
-    assert {end for _, end in ends} <= {"QueryFailed", "QueryTimeout", "InvalidRequest", "1 rows"}
-    assert ends[0][1] == "QueryFailed"
+    ways = {"QueryFailed", "QueryTimeout", "InvalidRequest", "1 rows, 0 MB"}
+    assert {kind(end) for _, end in greedy} <= ways
+    assert kind(ends[0][1]) == "QueryFailed"
+    assert [each for each in shared if TOO_LONG not in each[1]] == []
     assert most < MEGABYTES

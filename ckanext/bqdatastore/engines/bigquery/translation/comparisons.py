@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.model.query import COMPARED_AS
+from ckanext.bqdatastore.model.tree_size import copied
 from ckanext.bqdatastore.translation.growth import size
 from ckanext.bqdatastore.translation.terms import (
     FLOATS,
@@ -16,6 +18,7 @@ from ckanext.bqdatastore.translation.terms import (
     unsupported,
 )
 
+from .casts import convert
 from .queries import quantified
 from .terms import cast, once
 
@@ -98,14 +101,18 @@ def contained(tree: sge.In) -> Expression:
 def between(tree: sge.Between) -> Expression:
     value, low, high = (tree.args[key] for key in ("this", "low", "high"))
     name = kind(value)
-
-    def within(one: Expression, least: Expression, most: Expression) -> Expression:
-        above = compared(sge.GTE, one, least, name, kind(least))
-        return op(sge.And, above, compared(sge.LTE, one, most, name, kind(most)))
+    first, last = tree.meta.get(COMPARED_AS) or (name, name)
 
     def tested(one: Expression) -> Expression:
-        found = within(one, low, high)
-        return op(sge.Or, found, within(one, high, low)) if tree.args.get("symmetric") else found
+        def against(node: type[sge.Binary], bound: Expression, kind_: str) -> Expression:
+            side = convert(copied(one), name, kind_)
+            return compared(node, side, copied(bound), kind_, kind(bound))
+
+        found = op(sge.And, against(sge.GTE, low, first), against(sge.LTE, high, last))
+        if not tree.args.get("symmetric"):
+            return found
+        other = op(sge.And, against(sge.GTE, high, last), against(sge.LTE, low, first))
+        return op(sge.Or, found, other)
 
     # A small value is said again: in a sub-query it would find no partitions.
     return once(value, tested) if size(value) > _LARGE else tested(value)

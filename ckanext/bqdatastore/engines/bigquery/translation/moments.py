@@ -14,6 +14,7 @@ from ckanext.bqdatastore.translation.terms import (
     Expression,
     constant,
     fn,
+    is_null,
     joined,
     kind,
     op,
@@ -204,7 +205,7 @@ def _extract(arguments: Arguments) -> Expression:
                 sge.Paren(this=sge.Div(this=exact(micros), expression=_power(digits))), digits
             )
         if field == "timezone" and source == "timestamptz":
-            return _numeric(sge.Literal.number(0))
+            return fn("IF", is_null(value), sge.Null(), _numeric(sge.Literal.number(0)))
         raise unsupported(f'the field "{field}" of {source}')
 
     return once(arguments[1], of)

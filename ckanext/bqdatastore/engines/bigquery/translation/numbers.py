@@ -217,6 +217,12 @@ def _radians(value: Expression) -> Expression:
     return op(sge.Div, op(sge.Mul, value, _pi(())), 180)
 
 
+def _turned(degrees: Expression) -> Expression:
+    """Within one turn, for a large angle in radians has lost its last digits."""
+    turns = fn("TRUNC", op(sge.Div, degrees, 360))
+    return op(sge.Sub, degrees, op(sge.Mul, turns, 360))
+
+
 def _sign(arguments: Arguments) -> Expression:
     if kind(arguments[0]) in INTEGERS:
         return cast(fn("SIGN", arguments[0]), "float8")
@@ -234,10 +240,13 @@ def _width_bucket(arguments: Arguments) -> Expression:
         share = op(sge.Mul, op(sge.Sub, value, low), count)
         step = fn("FLOOR", op(sge.Div, share, op(sge.Sub, high, low)))
     rising = op(sge.LT, low, high)
+    missing = is_null(value)
+    for other in (low, high, count):
+        missing = op(sge.Or, missing, is_null(other))
     return when(
+        (missing, cast(sge.Null(), "int8")),
         (op(sge.LTE, count, 0), fails("count must be greater than zero")),
         (op(sge.EQ, low, high), fails("lower bound cannot equal upper bound")),
-        (is_null(value), cast(sge.Null(), "int8")),
         (op(sge.And, rising, op(sge.LT, value, low)), 0),
         (op(sge.And, rising, op(sge.GTE, value, high)), op(sge.Add, count, 1)),
         (op(sge.And, sge.Not(this=rising), op(sge.GT, value, low)), 0),
@@ -305,7 +314,7 @@ NUMBER_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {
         )
     },
     **{
-        f"{name}d": lambda arguments, name=name: fn(name.upper(), _radians(arguments[0]))  # type: ignore[misc]
+        f"{name}d": lambda arguments, name=name: fn(name.upper(), _radians(_turned(arguments[0])))  # type: ignore[misc]
         for name in ("sin", "cos", "tan", "cot")
     },
     **{

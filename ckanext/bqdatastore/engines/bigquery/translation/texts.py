@@ -108,9 +108,8 @@ def characters(value: Expression, start: Expression, *rest: Expression) -> Expre
     known = whole_number(rest[0])
     if known is not None and known >= 0:
         return taken
-    return when(
-        (op(sge.LT, rest[0], 0), fails("negative substring length not allowed")), otherwise=taken
-    )
+    negative = op(sge.And, op(sge.LT, rest[0], 0), sge.Not(this=is_null(value)))
+    return when((negative, fails("negative substring length not allowed")), otherwise=taken)
 
 
 def _overlay(arguments: Arguments) -> Expression:

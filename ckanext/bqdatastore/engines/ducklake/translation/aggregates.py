@@ -17,6 +17,7 @@ from ckanext.bqdatastore.translation.terms import (
     joined,
     kind,
     op,
+    text_of,
     unsupported,
     when,
 )
@@ -73,6 +74,9 @@ def _finish(name: str, source: str) -> Finish:
         return _average(quotient if source == "numeric" else mean)
     if name in _MEANS:
         return _mean(source)
+    if name in ("corr", "regr_slope"):
+        # Where the numbers do not vary DuckDB says NaN.
+        return lambda tree: fn("nullif", tree, cast(sge.Literal.string("NaN"), "float8"))
     return _cast(_TYPES[name]) if name in _TYPES else _as_it_is
 
 
@@ -109,9 +113,25 @@ def aggregate(name: str, arguments: Sequence[Expression]) -> tuple[Expression, F
     if name == "jsonb_object_agg":
         return _object_members(arguments, ": "), _object("{", "}")
     arguments = _distinct_first(arguments)
+    if name == "string_agg":
+        arguments[-1] = _separator(arguments[-1])
     first = _value(arguments[0]) if arguments else None
+    if name == "array_agg" and first is not None and kind(first).startswith("_"):
+        raise unsupported("arrays of arrays")
     finish = _finish(name, kind(first) if first is not None else "")
     return fn(_NAMES.get(name, name), *arguments), finish
+
+
+def _separator(last: Expression) -> Expression:
+    """The separator of `string_agg`, perhaps with an order behind it: a constant text."""
+    if isinstance(last, sge.Order):
+        last.set("this", _separator(last.this))
+        return last
+    if isinstance(last, sge.Cast) and isinstance(last.this, sge.Null):
+        return sge.Literal.string("")
+    if text_of(last) is None:
+        raise unsupported("string_agg with a separator that is not a constant")
+    return last
 
 
 def _distinct_first(arguments: Sequence[Expression]) -> list[Expression]:

@@ -60,7 +60,10 @@ def converted(tree: sge.Cast) -> Expression:
     if not parameters:
         return result
     if target == "numeric":
-        return cast(_exact(value), decimal(*parameters, *([0] if len(parameters) == 1 else [])))
+        precision, scale = (*parameters, 0)[:2]
+        fixed = cast(_exact(value), decimal(precision, scale))
+        # With room for the zero before the point, which DuckDB leaves out otherwise.
+        return cast(fixed, decimal(scale + 1, scale)) if precision == scale < 38 else fixed
     return fn("left", result, parameters[0])
 
 
@@ -164,7 +167,8 @@ def numeric_literal(text: str) -> Expression:
     """A constant `numeric` with just the digits that it has."""
     digits = text.lstrip("-").replace(".", "").lstrip("0")
     scale = len(text.partition(".")[2])
-    precision = max(len(digits), scale, 1)
+    # With room for a zero before the point, which DuckDB leaves out otherwise.
+    precision = max(len(digits), min(scale + 1, 38), scale)
     if precision > 38:
         raise InvalidRequest("query", "numeric field overflow: more than 38 digits")
     return cast(sge.Literal.string(text), decimal(precision, scale))

@@ -13,6 +13,7 @@ import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.translation.terms import (
     FLOATS,
+    INTEGERS,
     Expression,
     constant,
     fn,
@@ -102,8 +103,9 @@ def _power(arguments: Arguments) -> Expression:
         return _in_float("pow")(arguments)
     found = fn("pow", base, exponent)
     exact = fn("isfinite", op(sge.Add, fn("abs", base.copy()), fn("abs", exponent.copy())))
+    known = op(sge.Or, is_null(element("_found")), fn("isfinite", element("_found")))
     result = when(
-        (fn("isfinite", element("_found")), element("_found")),
+        (known, element("_found")),
         (sge.Not(this=exact), element("_found")),
         (fn("isnan", element("_found")), fails(_COMPLEX)),
         otherwise=fails(_OVERFLOW),
@@ -116,9 +118,8 @@ _COMPLEX = "a negative number raised to a non-integer power yields a complex res
 
 def _chr(arguments: Arguments) -> Expression:
     null = op(sge.EQ, arguments[0], 0)
-    return when(
-        (null, fails("null character not permitted")), otherwise=fn("chr", arguments[0].copy())
-    )
+    letter = fn("chr", cast(arguments[0].copy(), "int4"))
+    return when((null, fails("null character not permitted")), otherwise=letter)
 
 
 def _typed(name: str, to: str) -> Builder:
@@ -126,7 +127,8 @@ def _typed(name: str, to: str) -> Builder:
 
 
 def _degrees(name: str) -> Builder:
-    return lambda arguments: fn(name, fn("radians", arguments[0]))
+    # Within one turn, for a large angle in radians has lost its last digits.
+    return lambda arguments: fn(name, fn("radians", op(sge.Mod, arguments[0], 360)))
 
 
 def _in_degrees(name: str) -> Builder:
@@ -172,23 +174,37 @@ def modulo(a: Expression, b: Expression) -> Expression:
         # So it is where the two have no decimal type in common: that would be no exact number.
         inexact = op(sge.EQ, fn("typeof", rest.copy()), "DOUBLE")
         rest = when((inexact, fails("value overflows numeric format")), otherwise=rest)
-    return nonzero(b, rest)
+    return nonzero(a, b, rest)
 
 
-def nonzero(divisor: Expression, result: Expression) -> Expression:
-    """`result`, or PostgreSQL's error where the divisor is zero."""
-    value = divisor
-    while isinstance(value, (sge.Paren, sge.Cast)):
-        value = value.this
-    if isinstance(value, sge.Neg):
-        value = value.this
+def nonzero(dividend: Expression, divisor: Expression, result: Expression) -> Expression:
+    """`result`, or PostgreSQL's error where the divisor of something is zero."""
+    value = _bare(divisor)
     if isinstance(value, sge.Literal) and re.search("[1-9]", value.name):
         return result
-    return when((op(sge.EQ, divisor.copy(), 0), fails("division by zero")), otherwise=result)
+    zero = op(sge.EQ, divisor.copy(), 0)
+    if not isinstance(_bare(dividend), sge.Literal):
+        zero = op(sge.And, zero, sge.Not(this=is_null(dividend.copy())))
+    return when((zero, fails("division by zero")), otherwise=result)
+
+
+def _bare(value: Expression) -> Expression:
+    while isinstance(value, (sge.Paren, sge.Cast)):
+        value = value.this
+    return value.this if isinstance(value, sge.Neg) else value
 
 
 def _log(arguments: Arguments) -> Expression:
     return _in_float("log")(arguments)
+
+
+def _of_integers(name: str) -> Builder:
+    def build(arguments: Arguments) -> Expression:
+        if kind(arguments[0]) not in INTEGERS:
+            raise unsupported(f"{name} of numeric")
+        return cast(fn(name, *arguments), kind(arguments[0]))
+
+    return build
 
 
 def _width_bucket(arguments: Arguments) -> Expression:
@@ -206,7 +222,16 @@ def _width_bucket(arguments: Arguments) -> Expression:
     def both(first: Expression, second: Expression) -> Expression:
         return op(sge.And, first, second)
 
+    missing = is_null(value)
+    for other in (low, high, count):
+        missing = op(sge.Or, missing, is_null(other))
+    wrong = []
+    if kind(value) in FLOATS:
+        not_a_number = "operand, lower bound, and upper bound cannot be NaN"
+        wrong = [(fn("isnan", number), fails(not_a_number)) for number in (value, low, high)]
     return when(
+        (missing, cast(sge.Null(), "int4")),
+        *wrong,
         (op(sge.LTE, count, 0), fails("count must be greater than zero")),
         (op(sge.EQ, low, high), fails("lower bound cannot equal upper bound")),
         (both(rising, op(sge.LT, value, low)), 0),
@@ -235,14 +260,21 @@ def _characters(value: Expression, start: Expression, *rest: Expression) -> Expr
         length = whole_number(rest[0])
         if length is not None and length >= 0:
             return fn("substring", value, start, rest[0])
-    begin = fn("greatest", start, 1)
+    begin = _at_least_one(start)
     if not rest:
         return fn("substring", value, begin)
-    end = fn("greatest", op(sge.Add, cast(start.copy(), "int8"), rest[0]), 1)
-    return when(
-        (op(sge.LT, rest[0].copy(), 0), fails("negative substring length not allowed")),
-        otherwise=fn("substring", value, begin, op(sge.Sub, end, begin.copy())),
-    )
+    end = _at_least_one(op(sge.Add, cast(start.copy(), "int8"), rest[0]))
+    part = fn("substring", value, begin, op(sge.Sub, end, begin.copy()))
+    if (whole_number(rest[0]) or -1) >= 0:
+        return part
+    there = sge.Not(this=is_null(op(sge.DPipe, value.copy(), cast(start.copy(), "text"))))
+    negative = op(sge.And, op(sge.LT, rest[0].copy(), 0), there)
+    return when((negative, fails("negative substring length not allowed")), otherwise=part)
+
+
+def _at_least_one(place: Expression) -> Expression:
+    """NULL for no place, which `greatest` would pass over."""
+    return when((op(sge.LT, place, 1), 1), otherwise=place.copy())
 
 
 def _overlay(arguments: Arguments) -> Expression:
@@ -275,6 +307,7 @@ def _padded(name: str) -> Builder:
     def build(arguments: Arguments) -> Expression:
         value, length = arguments[:2]
         fill = arguments[2] if len(arguments) == 3 else sge.Literal.string(" ")
+        length = cast(length, "int4")
         result: Expression = fn(name, value, length, fill)
         if text_of(fill) is None or not text_of(fill):
             cut = fn("left", value.copy(), fn("greatest", length.copy(), 0))
@@ -287,13 +320,19 @@ def _padded(name: str) -> Builder:
 def _split_part(arguments: Arguments) -> Expression:
     value, delimiter, place = arguments
     result = fn("split_part", *arguments)
-    if whole_number(place) == 0:
-        return fails("field position must not be zero")
-    if text_of(delimiter):
-        return result
-    is_all = sge.In(this=place.copy(), expressions=[_number(1), _number(-1)])
-    whole = fn("if", is_all, value.copy(), "")
-    return when((op(sge.EQ, delimiter.copy(), ""), whole), otherwise=result)
+    branches = []
+    if not whole_number(place):
+        there = sge.Not(this=is_null(op(sge.DPipe, value.copy(), delimiter.copy())))
+        zero = op(sge.And, op(sge.EQ, place.copy(), 0), there)
+        branches.append((zero, fails("field position must not be zero")))
+    if not text_of(delimiter):
+        is_all = sge.In(this=place.copy(), expressions=[_number(1), _number(-1)])
+        nothing = sge.Not(this=is_all.copy())
+        whole = when(
+            (is_all, value.copy()), (nothing, fn("left", value.copy(), 0)), otherwise=sge.Null()
+        )
+        branches.append((op(sge.EQ, delimiter.copy(), ""), whole))
+    return when(*branches, otherwise=result) if branches else result
 
 
 def _number(value: int) -> Expression:
@@ -412,8 +451,8 @@ _BUILDERS: dict[str, Builder] = {
     "sign": _sign,
     "div": _div,
     "mod": _mod,
-    "gcd": lambda arguments: cast(fn("gcd", *arguments), kind(arguments[0])),
-    "lcm": lambda arguments: cast(fn("lcm", *arguments), kind(arguments[0])),
+    "gcd": _of_integers("gcd"),
+    "lcm": _of_integers("lcm"),
     "factorial": lambda arguments: cast(
         fn("factorial", cast(arguments[0], "int4")), decimal(38, 0)
     ),

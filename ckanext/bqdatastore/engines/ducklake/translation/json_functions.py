@@ -61,6 +61,14 @@ def _to_json(arguments: Arguments) -> Expression:
     return cast(as_json(arguments[0], kind(arguments[0])), "text")
 
 
+def _array_to_json(arguments: Arguments) -> Expression:
+    if len(arguments) == 2:
+        pretty = arguments[1]
+        if not isinstance(pretty, sge.Boolean) or pretty.this:
+            raise unsupported("array_to_json with line feeds")
+    return _to_json(arguments)
+
+
 def _built_array(arguments: Arguments) -> Expression:
     parts: list[Expression] = []
     for argument in arguments:
@@ -108,7 +116,10 @@ def _typeof(arguments: Arguments) -> Expression:
 
 
 def _array_length(arguments: Arguments) -> Expression:
-    return cast(fn("json_array_length", subject(arguments[0])), "int4")
+    value = subject(arguments[0])
+    other = op(sge.NEQ, fn("json_type", value), "ARRAY")
+    length = cast(fn("json_array_length", value.copy()), "int4")
+    return when((other, fails("cannot get array length of a non-array")), otherwise=length)
 
 
 def _extract_path(arguments: Arguments) -> Expression:
@@ -145,5 +156,5 @@ JSON_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {
     "jsonb_build_object": _built_object(": "),
     "to_json": _to_json,
     "to_jsonb": _to_json,
-    "array_to_json": _to_json,
+    "array_to_json": _array_to_json,
 }

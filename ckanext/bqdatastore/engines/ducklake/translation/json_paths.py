@@ -212,20 +212,27 @@ def has_key(value: Expression, key: Expression) -> Expression:
     """PostgreSQL's `?`: a key of an object or a string in an array."""
     value = subject(value)
     in_object = fn("list_contains", fn("json_keys", value), key)
+
+    def string(part: Expression) -> Expression:
+        is_string = op(sge.EQ, fn("json_type", part), "VARCHAR")
+        text = fn("json_extract_string", part.copy(), "$")
+        return when((is_string, text), otherwise=cast(sge.Null(), "text"))
+
     strings = each(
         cast(
             fn("json_extract", value.copy(), "$[*]"),
             sge.DataType(this=sge.DType.ARRAY, expressions=[_JSON.copy()], nested=True),
         ),
         "x",
-        fn("json_extract_string", element("x"), "$"),
+        string(element("x")),
     )
+    missing = op(sge.Or, is_null(value.copy()), is_null(key.copy()))
     return when(
-        (is_null(value.copy()), cast(sge.Null(), "bool")),
+        (missing, cast(sge.Null(), "bool")),
         (op(sge.EQ, fn("json_type", value.copy()), "OBJECT"), in_object),
         (
             op(sge.EQ, fn("json_type", value.copy()), "ARRAY"),
             fn("list_contains", strings, key.copy()),
         ),
-        otherwise=op(sge.EQ, fn("json_extract_string", value.copy(), "$"), key.copy()),
+        otherwise=fn("coalesce", op(sge.EQ, string(value.copy()), key.copy()), sge.false()),
     )

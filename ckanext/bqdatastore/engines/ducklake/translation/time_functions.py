@@ -13,10 +13,12 @@ from ckanext.bqdatastore.translation.terms import (
     Expression,
     constant,
     fn,
+    is_null,
     joined,
     kind,
     op,
     unsupported,
+    when,
 )
 
 from . import number_formats
@@ -31,8 +33,15 @@ microseconds
 """
 """Fields that are whole numbers and that DuckDB calls the same."""
 
+_NO_FIELDS = {
+    "date": "hour minute second milliseconds microseconds",
+    "time": "year quarter month week day dow isodow doy decade century millennium isoyear",
+    "interval": "dow isodow doy isoyear week",
+}
+"""Fields that a type has not."""
+
 _TRUNCATED = """
-microseconds milliseconds second minute hour day week month quarter year decade
+microseconds milliseconds second minute hour day week month quarter year decade century millennium
 """
 
 
@@ -40,6 +49,8 @@ def _extracted(arguments: Arguments, whole: sge.DataType, fraction: sge.DataType
     """A field of a moment; `whole` and `fraction` are the types that it is given as."""
     field, value = literals.field(arguments[0], "extract"), arguments[1]
     source = kind(value)
+    if field in _NO_FIELDS.get(source, "").split():
+        raise InvalidRequest("query", f'unit "{field}" not supported for type {source}')
     if field in _WHOLE_FIELDS.split():
         return cast(fn("date_part", field, value), whole)
     micros = {"second": 6, "milliseconds": 3}.get(field)
@@ -52,7 +63,8 @@ def _extracted(arguments: Arguments, whole: sge.DataType, fraction: sge.DataType
         moment = cast(value, "timestamp") if source == "date" else value
         return _scaled(fn("epoch_us", moment), 6, fraction)
     if field == "timezone" and source == "timestamptz":
-        return cast(sge.Literal.number(0), whole)
+        none = cast(sge.Null(), whole)
+        return when((is_null(value), none), otherwise=cast(sge.Literal.number(0), whole.copy()))
     raise unsupported(f'the field "{field}" of a date or time')
 
 
@@ -77,7 +89,7 @@ def _date_trunc(arguments: Arguments) -> Expression:
         local = fn("timezone", zone, value)
         local.type = sge.DataType(this=sge.DType.TIMESTAMP)
         return fn("timezone", zone, _date_trunc([arguments[0], local]))
-    if field in ("century", "millennium"):
+    if field in ("century", "millennium") and kind(value) != "interval":
         # PostgreSQL's centuries begin with the year 1, DuckDB's with 0.
         year = interval(12, 0, 0)
         return op(sge.Add, fn("date_trunc", field, op(sge.Sub, value, year)), year.copy())
@@ -97,7 +109,7 @@ def _make_interval(arguments: Arguments) -> Expression:
     makers = ("to_years", "to_months", "to_weeks", "to_days", "to_hours", "to_minutes")
     total: Expression | None = None
     for maker, argument in zip((*makers, "to_seconds"), arguments, strict=False):
-        part = fn(maker, argument)
+        part = fn(maker, argument if maker == "to_seconds" else cast(argument, "int4"))
         total = part if total is None else op(sge.Add, total, part)
     return total or interval(0, 0, 0)
 
@@ -185,19 +197,31 @@ def _timezone(arguments: Arguments) -> Expression:
 
 
 def _date_pli(arguments: Arguments) -> Expression:
-    return op(sge.Add, *arguments)
+    day, days = arguments
+    return op(sge.Add, day, cast(days, "int4"))
+
+
+def _date_smaller(arguments: Arguments) -> Expression:
+    one, other = arguments
+    return when(
+        (op(sge.LTE, one, other), one.copy()),
+        (op(sge.GT, one.copy(), other.copy()), other.copy()),
+        otherwise=sge.Null(),
+    )
 
 
 def _isfinite(arguments: Arguments) -> Expression:
     if kind(arguments[0]) == "interval":
-        return op(sge.NullSafeEQ, op(sge.EQ, arguments[0], arguments[0].copy()), sge.true())
+        return op(sge.EQ, arguments[0], arguments[0].copy())
     return fn("isfinite", arguments[0])
 
 
 def _make_timestamptz(arguments: Arguments) -> Expression:
+    # DuckDB's own takes hours and days that there are not. The session's zone is UTC.
+    moment = _int8s("make_timestamp", 5)(arguments[:6])
     if len(arguments) == 7:
-        return fn("timezone", arguments[6], fn("make_timestamp", *arguments[:6]))
-    return fn("make_timestamptz", *arguments)
+        return fn("timezone", arguments[6], moment)
+    return cast(moment, "timestamptz")
 
 
 def _int8s(name: str, count: int) -> Callable[[Arguments], Expression]:
@@ -222,7 +246,7 @@ TIME_FUNCTIONS: dict[str, Callable[[Arguments], Expression]] = {
     "to_timestamp": _to_timestamp,
     "timezone": _timezone,
     "date_pli": _date_pli,
-    "date_smaller": lambda arguments: fn("least", *arguments),
+    "date_smaller": _date_smaller,
     "isfinite": _isfinite,
     **{
         name: lambda arguments: fn("now")

@@ -16,11 +16,12 @@ _NUMBERS = frozenset(["int", "int2", "int4", "int8", "float4", "float8", "numeri
 _INT8 = range(-(2**63), 2**63)
 
 
-def parameter(value: Any, type: str) -> Parameter:
+def parameter(value: Any, type: str, *, listed: bool = False) -> Parameter:
     """A value of a request as a parameter to compare with a field of an API type.
 
     Numbers keep their own type (1.5 is not 2 to an integer field), texts are read as the field's.
 
+    :param listed: it is one of several that the field may be equal to
     :raises QueryFailed: PostgreSQL has no such comparison, or no such text
     """
     if type in TEXTS:
@@ -33,7 +34,12 @@ def parameter(value: Any, type: str) -> Parameter:
     if type in JSONS and type != "jsonb":
         raise QueryFailed(f"operator does not exist: {type} = unknown")
     if type in _NUMBERS and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _number(value)
+        if type != "float4":
+            return _number(value)
+        # PostgreSQL compares a float4 with one number as float8, with those of a list as float4.
+        if not listed:
+            return Parameter(float(value), "float8")
+        value = repr(value)
     if isinstance(value, (dict, list)) and not type.startswith("_"):
         raise QueryFailed(f"can't compare {type} with {value!r}")
     if isinstance(value, (int, float)) and (type == "bool") != isinstance(value, bool):

@@ -33,7 +33,7 @@ from .names import name_columns
 from .rendering import render
 from .stemming import stems_of_list, with_stems
 from .tables import Entry, Tables, numeric_types
-from .types import ELEMENT, LIST, scalar_type, stored_type
+from .types import ELEMENT, LIST, scalar_type, staged_array, stored_type
 from .vocabulary import Vocabulary
 from .writing import TableWriter
 
@@ -431,6 +431,8 @@ def parameter(name: str, given: Parameter) -> Any:
     kind = scalar_type(type)
     if kind in ("NUMERIC", "BIGNUMERIC") and value is not None:
         value = decimal.Decimal(value)
+    if type == "float4" and value is not None:
+        value = staged_array(pa.chunked_array([pa.array([value], pa.float32())]), type)[0].as_py()
     if kind == "TIMESTAMP" and isinstance(value, datetime.datetime) and value.tzinfo is None:
         value = value.replace(tzinfo=datetime.timezone.utc)
     return bigquery.ScalarQueryParameter(name, kind, value)

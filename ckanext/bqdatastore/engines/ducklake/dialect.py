@@ -155,6 +155,10 @@ class DuckLakeDialect(DuckDBFullText):
             )
         elif element_type == "numeric":
             body = sge.cast(self._numeric_text(element), "JSON", dialect="duckdb")
+        elif element_type in _FLOATS:
+            # In CSV the array's text is seen as it is: whole numbers have no point.
+            number = sge.cast(self._float_text(element, element_type), "JSON", dialect="duckdb")
+            body = self._finite_json(element, element_type, number)
         else:
             body = self._json(element, element_type)
         return call(
@@ -162,17 +166,17 @@ class DuckLakeDialect(DuckDBFullText):
         )
 
     def _float_json(self, value: sge.Expr, type: str) -> sge.Expr:
-        # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes. A float4 goes by its
-        # own shortest text, not by the float8 next to it.
+        # A float4 goes by its own shortest text, not by the float8 next to it.
         number = (
             value if type == "float8" else sge.cast(_varchar(value), "DOUBLE", dialect="duckdb")
         )
+        return self._finite_json(value, type, call("to_json", number.copy()))
+
+    def _finite_json(self, value: sge.Expr, type: str, number: sge.Expr) -> sge.Expr:
+        """`number`; JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes."""
         return sge.Case(
             ifs=[
-                sge.If(
-                    this=call("isfinite", value.copy()),
-                    true=call("to_json", number.copy()),
-                ),
+                sge.If(this=call("isfinite", value.copy()), true=number),
                 sge.If(
                     this=sge.not_(value.copy().is_(sge.null())),
                     true=call("to_json", self._float_text(value, type)),

@@ -202,6 +202,14 @@ class Typing:
                 types.operator("=", (typed(left), other))
             raise
         types.operator("=", (kind, kind))
+        if kind == "float4" and kinds | {typed(left)} - {UNKNOWN} != {kind}:
+            # PostgreSQL has one type for two constants and more; all else is compared by `=`.
+            if len(values) == 1:
+                return self.operation(sge.EQ(this=left, expression=values[0]), "=")
+            if any(value.find(sge.Column) for value in values):
+                raise InvalidRequest(
+                    "query", "IN of real and other numbers that fields make is not supported: use ="
+                )
         tree.set("this", cast(left, kind))
         tree.set("expressions", [cast(value, kind) for value in values])
         return with_type(tree, "bool")
@@ -257,7 +265,10 @@ class Typing:
         branches = tree.args["ifs"]
         conditions = [self.bind(branch.this) for branch in branches]
         if subject is not None:
-            kind = types.common([typed(subject), *map(typed, conditions)], "CASE/WHEN")
+            kinds = [typed(subject), *map(typed, conditions)]
+            kind = types.common(kinds, "CASE/WHEN")
+            if kind == "float4" and {*kinds} - {UNKNOWN} != {kind}:
+                kind = "float8"  # PostgreSQL: by `=`, each by itself
             tree.set("this", cast(subject, kind))
             conditions = [cast(condition, kind) for condition in conditions]
         else:

@@ -13,6 +13,7 @@ import pytest
 import sqlglot
 import sqlglot.expressions as sge
 
+from ckanext.bqdatastore.ckan_versions import parse_filters
 from ckanext.bqdatastore.engines.base import Engine
 from ckanext.bqdatastore.model.errors import (
     DuplicateKey,
@@ -27,7 +28,8 @@ from ckanext.bqdatastore.model.query import ParameterNames, Query, bound, column
 from ckanext.bqdatastore.model.table import ID, Field, Table
 from ckanext.bqdatastore.model.types import arrow_type
 from ckanext.bqdatastore.model.write import Deletion, Rows, TableChange, Write, WriteMode
-from ckanext.bqdatastore.query import guard, search, table_metadata
+from ckanext.bqdatastore.query import filters, guard, search, table_metadata
+from ckanext.bqdatastore.records.parameters import parameter
 
 PEOPLE = Table(
     "people-1",
@@ -282,6 +284,20 @@ def test_a_condition_compares_with_bound_values(engine: Engine, people: Table) -
         .where(column("height in m%") > names.bind(Decimal("1.65"), "numeric"))
     )
     assert engine.query(bound(tree, names.values)).read_all().to_pylist() == [{"name": "Grace"}]
+
+
+def test_float4_is_found_by_its_digits(engine: Engine) -> None:
+    measured = Table("measured", (Field("x", "float4"),))
+    first = rows(measured, [{"x": 0.1}, {"x": 1.1}, {"x": 2.5}])
+    engine.apply(TableChange(None, measured, Write(WriteMode.INSERT, (first,))))
+    for sent, found in [("1.1", [2]), ({"gte": "1.1"}, [2, 3]), ([1.1, 0.1], [1, 2])]:
+        names = ParameterNames()
+        types = {ID: "int8", "x": "float4"}
+        condition = filters.condition(parse_filters({"x": sent}, types), types, names, parameter)
+        assert condition is not None
+        tree = sge.select(column(ID)).from_(table(measured.name)).where(condition)
+        answer = engine.query(bound(tree.order_by(column(ID)), names.values)).read_all()
+        assert answer.column(0).to_pylist() == found
 
 
 def test_new_rows_may_come_with_their_numbers(engine: Engine, people: Table) -> None:

@@ -41,5 +41,13 @@ def exact(text: str) -> Decimal:
     return value
 
 
+def without_exponent(number: Decimal) -> Decimal:
+    """The same number as clients of databases take it: some read `Decimal("1E+16")` as 1."""
+    digits = number.as_tuple()
+    if not isinstance(digits.exponent, int) or digits.exponent <= 0:
+        return number
+    return Decimal(f"{number:f}")
+
+
 def _overflow() -> InvalidRequest:
     return InvalidRequest("query", "value overflows numeric format")

@@ -20,6 +20,7 @@ from ...model.errors import (
     TableNotFound,
 )
 from ...model.files import FileSource, Progress
+from ...model.numbers import without_exponent
 from ...model.query import RESOURCES, Parameter, Query, RecordStream, column
 from ...model.table import ID, Table, TableStatistics
 from ...model.write import Deletion, TableChange, WriteResult
@@ -430,7 +431,7 @@ def parameter(name: str, given: Parameter) -> Any:
         return bigquery.ScalarQueryParameter(name, "FLOAT64", value)
     kind = scalar_type(type)
     if kind in ("NUMERIC", "BIGNUMERIC") and value is not None:
-        value = decimal.Decimal(value)
+        value = without_exponent(decimal.Decimal(value))
     if type == "float4" and value is not None:
         value = staged_array(pa.chunked_array([pa.array([value], pa.float32())]), type)[0].as_py()
     if kind == "TIMESTAMP" and isinstance(value, datetime.datetime) and value.tzinfo is None:

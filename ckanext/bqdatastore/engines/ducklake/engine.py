@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -27,6 +28,7 @@ from ...model.errors import (
     TableNotFound,
 )
 from ...model.files import FileSource, Progress
+from ...model.numbers import without_exponent
 from ...model.query import Parameter, Query, RecordStream, ShapedQuery, column
 from ...model.recent import Recent
 from ...model.table import ID, Table, TableStatistics
@@ -436,7 +438,10 @@ _ENGINE_FAULTS = (
 
 
 def _values(parameters: Mapping[str, Parameter]) -> dict[str, object]:
-    return {name: parameter.value for name, parameter in parameters.items()}
+    return {
+        name: without_exponent(each.value) if isinstance(each.value, Decimal) else each.value
+        for name, each in parameters.items()
+    }
 
 
 def _run(cursor: duckdb.DuckDBPyConnection, tree: sge.Expr) -> None:

@@ -286,6 +286,19 @@ def test_a_condition_compares_with_bound_values(engine: Engine, people: Table) -
     assert engine.query(bound(tree, names.values)).read_all().to_pylist() == [{"name": "Grace"}]
 
 
+def test_large_numbers_are_bound_as_what_they_are(engine: Engine) -> None:
+    measured = Table("measured", (Field("x", "float8"), Field("n", "numeric")))
+    records = [{"x": 5.0, "n": Decimal(5)}, {"x": 1e17, "n": Decimal(10**17)}]
+    first = rows(measured, records)
+    engine.apply(TableChange(None, measured, Write(WriteMode.INSERT, (first,))))
+    for field in ("x", "n"):
+        for value in ("1E+16", "1E+1", "10000000000000000"):
+            names = ParameterNames()
+            number = names.bind(Decimal(value), "numeric")
+            tree = sge.select(column(ID)).from_(table(measured.name)).where(column(field) > number)
+            assert engine.query(bound(tree, names.values)).read_all().column(0).to_pylist() == [2]
+
+
 def test_float4_is_found_by_its_digits(engine: Engine) -> None:
     measured = Table("measured", (Field("x", "float4"),))
     first = rows(measured, [{"x": 0.1}, {"x": 1.1}, {"x": 2.5}])

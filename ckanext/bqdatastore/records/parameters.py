@@ -10,7 +10,7 @@ from ..model.query import Parameter
 from ..model.table import Field
 from ..model.types import JSONS, TEXTS
 from .ingest import ingest
-from .literals import Refused, check_text
+from .literals import Refused, check_text, read, read_array
 
 _NUMBERS = frozenset(["int", "int2", "int4", "int8", "float4", "float8", "numeric"])
 _INT8 = range(-(2**63), 2**63)
@@ -46,7 +46,12 @@ def parameter(value: Any, type: str, *, listed: bool = False) -> Parameter:
         raise QueryFailed(f"operator does not exist: {type} = {_name_of(value)}")
     declared = "int8" if type == "int" else type
     try:
+        if value == "":  # null in a record, but no number and no date
+            reader = read_array if declared.startswith("_") else read(declared)
+            return Parameter(reader(value), type)
         column = ingest([{"value": value}], [Field("value", declared)]).column(0)
+    except Refused as fault:
+        raise QueryFailed(str(fault)) from None
     except InvalidRecord as fault:
         raise QueryFailed(fault.messages[0]) from None
     return Parameter(column[0].as_py(), type)

@@ -15,7 +15,7 @@ from ...model.table import ID
 Relation = Callable[[str], sge.Table]
 """A table of the catalog by its name."""
 
-Statement = Callable[..., sge.Select]
+Statement = Callable[..., sge.Expr]
 """One of the functions below."""
 
 
@@ -116,6 +116,24 @@ def highest_value(relation: Relation) -> sge.Select:
             _of("c", "parent_column").is_(sge.null()),
             _live("c"),
         )
+    )
+
+
+def forget_bounds(relation: Relation) -> sge.Delete:
+    """Nothing is known any more of how low and high the values of `column` of `table_id` are."""
+    ids = (
+        sge.select("column_id")
+        .from_(relation("ducklake_column"))
+        .where(
+            _own(),
+            sge.column("column_name").eq(_value("column")),
+            sge.column("parent_column").is_(sge.null()),
+            _live(),
+        )
+    )
+    return sge.delete(
+        relation("ducklake_table_column_stats"),
+        where=sge.and_(_own(), sge.column("column_id").isin(query=ids)),
     )
 
 

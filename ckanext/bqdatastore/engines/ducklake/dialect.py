@@ -21,6 +21,16 @@ _PLAIN_LIMITS = {"float4": 1e6, "float8": 1e15}
 _DUCKDB_PLAIN_FLOAT_END = 9999999999999998.0
 
 
+_ELEMENT = sge.column("x")
+
+
+def _of_each(value: sge.Expr, body: sge.Expr) -> sge.Expr:
+    """The list of what `body` is of each `_ELEMENT`."""
+    return call(
+        "list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")])
+    )
+
+
 def _varchar(value: sge.Expr) -> sge.Cast:
     return sge.Cast(this=value, to=sge.DType.TEXT.into_expr())
 
@@ -97,11 +107,7 @@ class DuckLakeDialect(DuckDBFullText):
         if type == "nested":
             return sge.func("coalesce", value, sge.Literal.string("null"))
         if type.startswith("_"):
-            return sge.func(
-                "coalesce",
-                _varchar(call("to_json", self._element_json(value, type))),
-                sge.Literal.string("null"),
-            )
+            return sge.func("coalesce", self._array_text(value, type), sge.Literal.string("null"))
         return _varchar(value)
 
     def cast(self, value: sge.Expr, type: str) -> sge.Expr:
@@ -146,37 +152,49 @@ class DuckLakeDialect(DuckDBFullText):
             "varchar",
             "bpchar",
             "bool",
+            "numeric",
         ) or element_type.startswith("int"):
             return value
-        element = sge.column("x")
+        element = _ELEMENT.copy()
         if element_type == "timestamp":
             body: sge.Expr = sge.func(
                 "replace", _varchar(element), sge.Literal.string(" "), sge.Literal.string("T")
             )
-        elif element_type == "numeric":
-            body = sge.cast(self._numeric_text(element), "JSON", dialect="duckdb")
-        elif element_type in _FLOATS:
-            # In CSV the array's text is seen as it is: whole numbers have no point.
-            number = sge.cast(self._float_text(element, element_type), "JSON", dialect="duckdb")
-            body = self._finite_json(element, element_type, number)
         else:
             body = self._json(element, element_type)
-        return call(
-            "list_transform", value, sge.Lambda(this=body, expressions=[sge.to_identifier("x")])
-        )
+        return _of_each(value, body)
+
+    def _array_text(self, value: sge.Expr, type: str) -> sge.Expr:
+        """An array's JSON, with numbers as PostgreSQL writes them: DuckDB's JSON rewrites them."""
+        if type == "_numeric":
+            element = self._numeric_text(_ELEMENT.copy())
+        elif type[1:] in _FLOATS:
+            text, quote = self._float_text(_ELEMENT.copy(), type[1:]), sge.Literal.string('"')
+            quoted = sge.DPipe(this=quote, expression=text.copy())
+            element = sge.Case(
+                ifs=[sge.If(this=call("isfinite", _ELEMENT.copy()), true=text)],
+                default=sge.DPipe(this=quoted, expression=quote.copy()),
+            )
+        else:
+            return _varchar(call("to_json", self._element_json(value, type)))
+        items = _of_each(value, sge.func("coalesce", element, sge.Literal.string("null")))
+        # Of no array and of an empty one, the text is null.
+        joined = sge.func("coalesce", call("array_to_string", items, ","), sge.Literal.string(""))
+        whole = call("concat", "[", joined, "]")
+        return sge.Case(ifs=[sge.If(this=sge.not_(value.copy().is_(sge.null())), true=whole)])
 
     def _float_json(self, value: sge.Expr, type: str) -> sge.Expr:
-        # A float4 goes by its own shortest text, not by the float8 next to it.
+        # JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes. A float4 goes by its
+        # own shortest text, not by the float8 next to it.
         number = (
             value if type == "float8" else sge.cast(_varchar(value), "DOUBLE", dialect="duckdb")
         )
-        return self._finite_json(value, type, call("to_json", number.copy()))
-
-    def _finite_json(self, value: sge.Expr, type: str, number: sge.Expr) -> sge.Expr:
-        """`number`; JSON has no NaN: PostgreSQL puts it, and the infinities, in quotes."""
         return sge.Case(
             ifs=[
-                sge.If(this=call("isfinite", value.copy()), true=number),
+                sge.If(
+                    this=call("isfinite", value.copy()),
+                    true=call("to_json", number.copy()),
+                ),
                 sge.If(
                     this=sge.not_(value.copy().is_(sge.null())),
                     true=call("to_json", self._float_text(value, type)),

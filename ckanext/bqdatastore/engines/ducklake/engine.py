@@ -50,6 +50,7 @@ from .writing import (
     comment_statement,
     create_statement,
     lake_table,
+    widened,
 )
 
 log = logging.getLogger(__name__)
@@ -195,17 +196,22 @@ class DuckLakeEngine(Engine):
         entry = self._entry(after.name) if change.before else None
         columns = name_columns(after, entry.columns if entry else None)
         result = WriteResult(0)
+        types = self._catalog.column_types(entry.table_id) if entry else {}
+        wider = widened(change.write, columns, types) if change.write else frozenset()
+        if entry is not None and wider:
+            self._catalog.forget_bounds(entry.table_id, wider)
         with self._transaction(change.write is not None and change.write.dry_run) as cursor:
             if change.before is None or entry is None:
                 self._refuse_taken(after, ())
                 _run(cursor, create_statement(after, columns))
-                highest, types = 0, {}
+                highest = 0
             else:
                 for statement in alter_statements(entry.columns, after, columns):
                     _run(cursor, statement)
                 self._refuse_taken(after, change.before.aliases)
                 highest = self._catalog.highest_id(entry)
-                types = self._catalog.column_types(entry.table_id)
+                if wider and self._catalog.column_types(entry.table_id) != types:
+                    raise TransactionConflict("a column got another type meanwhile")
             for statement in alias_statements(
                 change.before.aliases if change.before else (), after
             ):

@@ -137,17 +137,11 @@ class TableWriter:
         for name, values in zip(rows.data.column_names, rows.data.columns, strict=True):
             if pa.types.is_list(values.type) and pa.types.is_decimal(values.type.value_type):
                 _refuse_wide_elements(rows, name, values.type.value_type)
-            if not pa.types.is_decimal(values.type):
-                continue
+        for name, wider in _wider(rows, self.columns, self.stored).items():
             stored = self.columns[name]
-            whole, scale = _digits(self.stored.get(stored))
-            new_whole, new_scale = decimal_digits(values.type)
-            wider = max(whole, new_whole), max(scale, new_scale)
-            if wider == (whole, scale):
-                continue
-            precision, new_scale = sum(wider), wider[1]
+            precision, scale = sum(wider), wider[1]
             if precision > NUMERIC_DIGITS:
-                raise rows.too_wide(name, whole, scale, NUMERIC_DIGITS)
+                raise rows.too_wide(name, *_digits(self.stored.get(stored)), NUMERIC_DIGITS)
             self._execute(
                 sge.Alter(
                     this=lake_table(self.table.name),
@@ -155,12 +149,12 @@ class TableWriter:
                     actions=[
                         sge.AlterColumn(
                             this=sge.to_identifier(stored, quoted=True),
-                            dtype=numeric_type(precision, new_scale),
+                            dtype=numeric_type(precision, scale),
                         )
                     ],
                 )
             )
-            self.stored[stored] = f"decimal({precision},{new_scale})"
+            self.stored[stored] = f"decimal({precision},{scale})"
 
     # Statements
 
@@ -438,6 +432,32 @@ def _refuse_wide_elements(rows: Rows, name: str, type: pa.DataType) -> None:
                     f'value "{exact:f}" cannot be held: numbers in arrays have at most '
                     f"{most_whole} digits before the point and {most_decimals} after it.",
                 )
+
+
+def widened(write: Write, columns: Mapping[str, str], stored: Mapping[str, str]) -> frozenset[str]:
+    """Stored names of the columns whose type a write will change; parameters as `TableWriter`'s."""
+    return frozenset(
+        columns[name]
+        for rows in write.rows
+        for name in _wider(rows, columns, stored)
+        if columns[name] in stored
+    )
+
+
+def _wider(
+    rows: Rows, columns: Mapping[str, str], stored: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Fields whose column has no room for these rows, and the digits that it needs."""
+    found = {}
+    for name, values in zip(rows.data.column_names, rows.data.columns, strict=True):
+        if not pa.types.is_decimal(values.type):
+            continue
+        whole, scale = _digits(stored.get(columns[name]))
+        new_whole, new_scale = decimal_digits(values.type)
+        wider = max(whole, new_whole), max(scale, new_scale)
+        if wider != (whole, scale):
+            found[name] = wider
+    return found
 
 
 def _digits(stored: str | None) -> tuple[int, int]:

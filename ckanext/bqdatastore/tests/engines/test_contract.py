@@ -178,6 +178,30 @@ def test_numeric_fields_widen_and_never_round(engine: Engine, people: Table) -> 
     assert found["Ada"] == Decimal("1.65")
 
 
+def test_rows_are_found_after_their_column_has_widened(engine: Engine) -> None:
+    numbers = Table("numbers", (Field("n", "numeric"), Field("other", "numeric")))
+
+    def written(*values: str) -> None:
+        records = [{"n": Decimal(each), "other": Decimal(1)} for each in values]
+        before = numbers if engine.describe(numbers.name) else None
+        new = Write(WriteMode.INSERT, (rows(numbers, records),))
+        engine.apply(TableChange(before, numbers, new))
+
+    def found(value: str) -> list[int]:
+        names = ParameterNames()
+        condition = column("n").eq(names.bind(Decimal(value), "numeric"))
+        tree = sge.select(column(ID)).from_(table(numbers.name)).where(condition)
+        ids = engine.query(bound(tree, names.values)).read_all().column(0).to_pylist()
+        return [int(each) for each in ids]
+
+    # Each write but the first is of a wider column, or of narrower numbers than are there.
+    for number, value in enumerate(("0.5", "1000", "2", "0.0625", "-99999", "3"), 1):
+        written(value)
+        assert found(value) == [number]
+        assert found("0.5") == [1]
+    assert [found(value) for value in ("1000", "2", "0.0625", "-99999")] == [[2], [3], [4], [5]]
+
+
 def test_a_number_that_cannot_be_held_is_an_error(engine: Engine, people: Table) -> None:
     small, large = Decimal("0." + "1" * 20), Decimal("1" * 30)
     write(engine, people, "insert", rows(people, [{"name": "small", "height in m%": small}]))
@@ -306,7 +330,9 @@ def test_float4_is_found_by_its_digits(engine: Engine) -> None:
     for sent, found in [("1.1", [2]), ({"gte": "1.1"}, [2, 3]), ([1.1, 0.1], [1, 2])]:
         names = ParameterNames()
         types = {ID: "int8", "x": "float4"}
-        condition = filters.condition(parse_filters({"x": sent}, types), types, names, parameter)
+        operation = parse_filters({"x": sent}, types)
+        assert operation is not None
+        condition = filters.condition(operation, types, names, parameter)
         assert condition is not None
         tree = sge.select(column(ID)).from_(table(measured.name)).where(condition)
         answer = engine.query(bound(tree.order_by(column(ID)), names.values)).read_all()

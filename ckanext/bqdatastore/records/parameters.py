@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 from typing import Any
 
 from ..model.errors import InvalidRecord, QueryFailed
@@ -14,6 +15,7 @@ from .literals import Refused, check_text, read, read_array
 
 _NUMBERS = frozenset(["int", "int2", "int4", "int8", "float4", "float8", "numeric"])
 _INT8 = range(-(2**63), 2**63)
+_BEYOND_INT8 = 10**19
 
 
 def parameter(value: Any, type: str, *, listed: bool = False) -> Parameter:
@@ -34,11 +36,13 @@ def parameter(value: Any, type: str, *, listed: bool = False) -> Parameter:
     if type in JSONS and type != "jsonb":
         raise QueryFailed(f"operator does not exist: {type} = unknown")
     if type in _NUMBERS and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if type != "float4":
+        if type.startswith("int") and isinstance(value, float):
+            return _between_integers(value)
+        if not type.startswith("float"):
             return _number(value)
         # PostgreSQL compares a float4 with one number as float8, with those of a list as float4.
-        if not listed:
-            return Parameter(float(value), "float8")
+        if type == "float8" or not listed:
+            return Parameter(_float8(value), "float8")
         value = repr(value)
     if isinstance(value, (dict, list)) and not type.startswith("_"):
         raise QueryFailed(f"can't compare {type} with {value!r}")
@@ -65,6 +69,21 @@ def _number(value: float) -> Parameter:
     # psycopg2 writes a Python float with its digits: to PostgreSQL it is a numeric.
     number = decimal.Decimal(repr(value))
     return Parameter(number if number.is_finite() else value, "numeric")
+
+
+def _between_integers(value: float) -> Parameter:
+    """A number that every whole number is above, below or equal to as it is to `value`."""
+    if not math.isfinite(value):
+        return _number(value)
+    whole = decimal.Decimal(min(max(math.floor(value), -_BEYOND_INT8), _BEYOND_INT8))
+    return Parameter(whole if value == whole else whole + decimal.Decimal("0.5"), "numeric")
+
+
+def _float8(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise QueryFailed(f'"{value}" is out of range for type double precision') from None
 
 
 def _name_of(value: Any) -> str:

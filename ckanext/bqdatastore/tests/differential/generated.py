@@ -184,12 +184,15 @@ def _filters(table: _Table) -> Any:
             return {name: [value, table.known_value(name)]}
         return {name: value} if how == "eq" else {name: {how: value}}
 
-    shapes = ("one", "two", "or", "range", *([] if table.is_renumbered else ["id"]))
+    shapes = ("one", "one", "two", "or", "range", "wrong", *([] if table.is_renumbered else ["id"]))
     shape = table.draw(st.sampled_from(shapes))
     if shape == "or":
         return {"$or": [comparison(), comparison()]}
     if shape == "id":
         return {"_id": table.draw(st.sampled_from((1, 2, [1, 3], {"gt": 1}, {"lte": 2})))}
+    if shape == "wrong":
+        value = table.draw(st.one_of(_WRONG, st.none(), st.just("")))
+        return {table.one(): table.draw(st.sampled_from((value, [value, value], {"gte": value})))}
     ordered = [name for name, type in table.types.items() if type != "jsonb"]
     if shape == "range" and ordered:
         name = table.one(ordered)
@@ -203,7 +206,7 @@ def _search(table: _Table) -> Step:
     request: dict[str, Any] = {}
     if draw(st.booleans()):
         request["filters"] = _filters(table)
-    if draw(st.integers(0, 3)) == 0:
+    if not table.is_renumbered and draw(st.integers(0, 3)) == 0:
         request["records_format"] = draw(st.sampled_from(("lists", "csv", "tsv")))
     if not table.is_reordered and draw(st.integers(0, 3)) == 0:
         request["limit"] = draw(st.integers(0, 3))
@@ -250,6 +253,12 @@ def _full_text(table: _Table) -> Step:
             st.sampled_from(("run:*", "run & !paulo", "são | 10", "a <-> b", "& x"))
         )
     if draw(st.integers(0, 4)) == 0:
+        request["filters"] = _filters(table)
+    if draw(st.integers(0, 4)) == 0:
+        request["full_text"] = draw(st.sampled_from(_WORDS))
+    if not table.is_renumbered and draw(st.integers(0, 4)) == 0:
+        request["records_format"] = draw(st.sampled_from(("lists", "csv")))
+    if draw(st.integers(0, 4)) == 0:
         request["language"] = draw(st.sampled_from(("simple", "english", "nosuch")))
     return {"search": request}
 
@@ -272,11 +281,12 @@ def _update(table: _Table) -> Step:
 
 def _upsert(table: _Table) -> Step:
     method = table.draw(st.sampled_from(("upsert", "upsert", "update")))
-    record = table.record()
-    for name in table.key:
-        record[name] = table.known_value(name)
+    records = table.records(3)
+    for record in records:
+        record.update({name: table.known_value(name) for name in table.key})
     table.is_renumbered = True
-    return {"upsert": {"method": method, "records": [record]}}
+    shown = len(records) == 1 and table.draw(st.booleans())
+    return {"upsert": {"method": method, "records": records, "include_records": shown}}
 
 
 def _wrong(table: _Table) -> Step:

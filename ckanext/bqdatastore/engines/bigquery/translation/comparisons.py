@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.model.query import COMPARED_AS
@@ -48,6 +49,9 @@ def compared(
         )
     elif {one, other} == {"date", "timestamp"}:
         left, right = cast(left, "timestamp"), cast(right, "timestamp")
+    mixed = "float4" in (one, other) and one != other
+    if mixed and not _is_float4(right if one == "float4" else left):
+        raise unsupported("comparing float4 with other numbers")
     if one in FLOATS and other in FLOATS:
         return _floats_compared(node, left, right)
     return op(node, left, right)
@@ -76,6 +80,19 @@ def _floats_compared(node: type[sge.Binary], left: Expression, right: Expression
     return result
 
 
+def _is_float4(tree: Expression) -> bool:
+    """Whether it is a constant with the same digits as the float4 that is equal to it."""
+    negative = False
+    while isinstance(tree, (sge.Paren, sge.Cast, sge.Neg)):
+        negative ^= isinstance(tree, sge.Neg)
+        tree = tree.this
+    if not isinstance(tree, sge.Literal):
+        return False
+    value = float(tree.name) * (-1 if negative else 1)
+    nearest = pa.scalar(value, pa.float32())
+    return bool(nearest.as_py() == value == float(nearest.cast(pa.string()).as_py()))
+
+
 def _is_number(tree: Expression) -> bool:
     """Whether it is a constant that is no NaN."""
     while isinstance(tree, (sge.Paren, sge.Cast, sge.Neg)):
@@ -93,6 +110,8 @@ def alike(tree: sge.NullSafeEQ | sge.NullSafeNEQ) -> Expression:
 def contained(tree: sge.In) -> Expression:
     if kind(tree.this) in JSONS or kind(tree.this).startswith("_"):
         raise unsupported("comparing JSON values or arrays")
+    if kind(tree.this) == "float4" and tree.args.get("query"):
+        raise unsupported("float4 IN a sub-query")
     if kind(tree.this) in FLOATS and not all(map(_is_number, tree.expressions)):
         raise unsupported("IN with floats that are not constants")
     return tree

@@ -26,13 +26,16 @@ def parameter(value: Any, type: str, *, listed: bool = False) -> Parameter:
     :param listed: it is one of several that the field may be equal to
     :raises QueryFailed: PostgreSQL has no such comparison, or no such text
     """
+    if value is None and type != "text":
+        return Parameter(None, type)
     if type in TEXTS:
+        # The stock backend makes texts of values for fields of `text` alone.
+        if type != "text" and not isinstance(value, str):
+            raise QueryFailed(f"operator does not exist: {type} = {_name_of(value)}")
         try:
             return Parameter(check_text(str(value)), "text")
         except Refused as fault:
             raise QueryFailed(str(fault)) from None
-    if value is None:
-        return Parameter(None, type)
     if type in JSONS and type != "jsonb":
         raise QueryFailed(f"operator does not exist: {type} = unknown")
     if type in _NUMBERS and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -87,6 +90,8 @@ def _float8(value: float) -> float:
 
 
 def _name_of(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "json" if isinstance(value, dict) else "array"
     if isinstance(value, bool):
         return "boolean"
     return "integer" if isinstance(value, int) else "numeric"

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import duckdb
 import sqlglot.expressions as sge
 
 from ...model import metadata
@@ -208,12 +209,15 @@ class Catalog:
         rows = self._read(statements.highest_value, table_id=table_id, column=stored)
         return int(rows[0][0]) if len(rows) == 1 and rows[0][0] is not None else None
 
-    def forget_bounds(self, table_id: int, columns: Iterable[str]) -> None:
+    def forget_bounds(
+        self, cursor: duckdb.DuckDBPyConnection, table_id: int, columns: Iterable[str]
+    ) -> None:
         """Before columns get another type: DuckLake is not to leave out rows by their bounds.
 
         A write after the change makes it take the new rows' bounds for those of all (DuckLake's
         issue 1308). A column without bounds stays so, and files keep theirs.
 
+        :param cursor: in a transaction that does nothing else
         :param columns: stored names
         """
 
@@ -221,9 +225,8 @@ class Catalog:
             return sge.table_(name, db=self._url.schema, catalog=METADATA)
 
         text = statements.forget_bounds(relation).sql(dialect="duckdb")
-        with self._connections.writer() as cursor, self._connections.faults():
-            for stored in columns:
-                cursor.execute(text, {"table_id": table_id, "column": stored})
+        for stored in columns:
+            cursor.execute(text, {"table_id": table_id, "column": stored})
 
     def statistics(self, table_id: int, row_count: int) -> TableStatistics:
         """Sizes from the list of live data files."""

@@ -15,7 +15,7 @@ from ...model.table import ID
 Relation = Callable[[str], sge.Table]
 """A table of the catalog by its name."""
 
-Statement = Callable[..., sge.Expr]
+Statement = Callable[..., sge.Select]
 """One of the functions below."""
 
 

@@ -199,7 +199,8 @@ class DuckLakeEngine(Engine):
         types = self._catalog.column_types(entry.table_id) if entry else {}
         wider = widened(change.write, columns, types) if change.write else frozenset()
         if entry is not None and wider:
-            self._catalog.forget_bounds(entry.table_id, wider)
+            with self._transaction() as cursor:
+                self._catalog.forget_bounds(cursor, entry.table_id, wider)
         with self._transaction(change.write is not None and change.write.dry_run) as cursor:
             if change.before is None or entry is None:
                 self._refuse_taken(after, ())

@@ -70,20 +70,22 @@ def main(
     with Stack(_FOLDER / "stack", fresh=True, durable=True) as stack:
         click.echo("Starting the sites")
         with started(stack, kept) as sites:
-            subjects = [] if growth else [tables.flights(stack.folder)]
             usual = _GROWING if growth else ["0" if quick else "10000000"]
-            sizes = map(int, rows.split() or usual)
-            subjects += [tables.generated(stack.folder, size) for size in sizes if size]
-            known = {subject.name: subject.rows for subject in subjects}
+            sizes = [int(size) for size in rows.split() or usual if int(size)]
+            generated = [tables.generated(stack.folder, size) for size in sizes]
+            grown = {subject.name: subject.rows for subject in generated}
             effort = QUICK if quick else Effort()
             run = Run(sites, chosen, effort, stock_up_to, limits=not growth)
-            for result in run.all(subjects):
+            for result in run.all(
+                generated if growth else [tables.flights(stack.folder), *generated]
+            ):
                 results.append(result)
                 # As it comes, for a run may be long and its end far.
-                if growth:
-                    growth_report.write(folder, results, known, _machine())
-                else:
+                if not growth:
                     report.write(folder, results, {v.name: v.label for v in kept}, _machine())
+                if growth or len(generated) > 1:
+                    of_grown = [each for each in results if each.table in grown]
+                    growth_report.write(folder, of_grown, grown, _machine())
     click.echo(f"Written to {folder}")
 
 

@@ -43,9 +43,9 @@ def markdown(results: Sequence[Result], rows: Mapping[str, int], machine: Mappin
     text = "\n".join(f"| {' | '.join(row)} |" for row in table)
     return (
         "# Growth\n\n"
-        f"Made by `make growth` on {machine['date']}: {machine['cores']} cores, DuckDB "
-        f"{machine['duckdb']}, PostgreSQL {machine['postgresql']}. Medians; nothing where a side "
-        f"was left out. Ours with caches off.\n\n{text}\n"
+        f"Made by `make bench` or `make growth` on {machine['date']}: {machine['cores']} cores, "
+        f"DuckDB {machine['duckdb']}, PostgreSQL {machine['postgresql']}. Medians; nothing where a "
+        f"side was left out. Ours with caches off.\n\n{text}\n"
     )
 
 
@@ -86,6 +86,7 @@ def _draw(path: Path, lines: Values) -> None:
     from matplotlib import pyplot
 
     sizes = _sizes(lines)
+    lines = {line: values for line, values in lines.items() if max(values.values(), default=0) > 0}
     across = 4
     down = -(-len(lines) // across)
     figure, grid = pyplot.subplots(down, across, figsize=(11, 2.1 * down), squeeze=False)

@@ -27,8 +27,11 @@ def write(
     text = json.dumps(as_json(results, machine), indent=1)
     (folder / "benchmark.json").write_text(text + "\n", encoding="utf-8")
     (folder / "benchmark.md").write_text(markdown(results, sites, machine), encoding="utf-8")
-    if ratios := _ratios(results, sites):
-        draw(folder / "benchmark.png", ratios, sites)
+    names = list(dict.fromkeys(result.table for result in results))
+    # How it is in between, `growth` shows.
+    panels = {name: _ratios(results, name, sites) for name in (names[0], names[-1])}
+    if panels := {name: lines for name, lines in panels.items() if lines}:
+        draw(folder / "benchmark.png", panels, sites)
 
 
 def markdown(
@@ -49,16 +52,14 @@ def markdown(
     return "\n".join(parts)
 
 
-def _ratios(results: Sequence[Result], sites: Mapping[str, str]) -> dict[str, Ratios]:
+def _ratios(results: Sequence[Result], table: str, sites: Mapping[str, str]) -> dict[str, Ratios]:
     """Of each line in which less is better, for the sites that have been measured."""
-    several = len({result.table for result in results}) > 1
     found: dict[str, Ratios] = {}
     for result in results:
-        if isinstance(result, Counted) and result.unit != "bytes":
+        if result.table != table or (isinstance(result, Counted) and result.unit != "bytes"):
             continue
-        name = f"{result.line} ({result.table})" if several else result.line
         ratios = {site: result.to_stock(site) for site in sites}
-        found[name] = {
+        found[result.line] = {
             site: ratio if isinstance(ratio, Spread) else Spread(ratio, ratio, ratio)
             for site, ratio in ratios.items()
             if ratio is not None
@@ -66,53 +67,60 @@ def _ratios(results: Sequence[Result], sites: Mapping[str, str]) -> dict[str, Ra
     return {name: ratios for name, ratios in found.items() if OURS in ratios}
 
 
-def draw(path: Path, lines: Mapping[str, Ratios], sites: Mapping[str, str]) -> None:
-    """Bars from the stock backend's 1 to ours, on a scale where halves and doubles are alike.
+def draw(path: Path, panels: Mapping[str, Mapping[str, Ratios]], sites: Mapping[str, str]) -> None:
+    """A panel for each table, with a bar for each line.
 
-    What ours is with caches are marks on the bars.
+    Bars go from the stock backend's 1 to ours, on a scale where halves and doubles are alike. What
+    ours is with caches are marks on the bars.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    size = (4 + 5 * len(panels), 1.2 + 0.27 * len(names))
+    figure, grid = pyplot.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for axes, (table, lines) in zip(grid.flat, panels.items(), strict=True):
+        _draw_panel(axes, lines, {name: place for place, name in enumerate(names)}, sites)
+        axes.set_title(table, fontsize=10)
+    first = grid.flat[0]
+    first.set_yticks(range(len(names)), names, fontsize=8)
+    first.invert_yaxis()
+    first.legend(loc="lower left", fontsize=8)
+    figure.suptitle("Time and bytes, stock backend = 1, less is better", fontsize=11)
+    figure.supxlabel("ours / stock (caches off; lines: the middle half of the rounds)", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _draw_panel(
+    axes: Any, lines: Mapping[str, Ratios], places: Mapping[str, int], sites: Mapping[str, str]
+) -> None:
     spreads = [ratios[OURS] for ratios in lines.values()]
     middles = [spread.median for spread in spreads]
     errors = [(spread.median - spread.low, spread.high - spread.median) for spread in spreads]
-    names = list(lines)
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.27 * len(names)))
-    places = range(len(names))
-    least = min(middles)
-    colors = ["#2a7f62" if middle <= 1 else "#b3541e" for middle in middles]
     axes.barh(
-        places,
+        [places[name] for name in lines],
         [middle - 1 for middle in middles],
         left=1,
-        color=colors,
+        color=["#2a7f62" if middle <= 1 else "#b3541e" for middle in middles],
         xerr=list(zip(*errors, strict=True)),
         error_kw={"elinewidth": 0.8, "ecolor": "#444444"},
     )
+    least = min(middles)
     for mark, site in zip(_MARKS, [site for site in sites if site != OURS], strict=False):
         marked = [
-            (ratios[site].median, place)
-            for place, ratios in zip(places, lines.values(), strict=True)
-            if site in ratios
+            (ratios[site].median, places[name]) for name, ratios in lines.items() if site in ratios
         ]
         x, y = zip(*marked, strict=True) if marked else ((), ())
         axes.scatter(x, y, marker=mark, color="black", s=14, zorder=3, label=sites[site])
         least = min([least, *x])
-    axes.legend(loc="lower left", fontsize=8)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
-    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+    ticks = [0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
     shown = [tick for tick in ticks if least / 2 <= tick <= max([*middles, 1]) * 2]
-    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown], fontsize=8)
     axes.minorticks_off()
-    axes.set_xlabel("ours / stock (caches off; lines: the middle half of the rounds)")
-    axes.set_title("Time and bytes, stock backend = 1, less is better", fontsize=10)
     axes.grid(axis="x", linewidth=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)

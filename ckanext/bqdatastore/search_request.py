@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -63,11 +62,16 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         rows = engine.query(query, timeout, abandoned).read_all()
         return _page(rows, request, bool(keyset), with_total)
 
-    def count(counted: Query) -> int:
-        if known is not None and whole_table:
-            return engine.row_count(known)
-        found = engine.query(counted, timeout, abandoned).read_all()
-        return int(found.column(0)[0].as_py())
+    def count() -> int:
+        counted = search.total(request, engine.dialect)
+
+        def make_total() -> int:
+            if known is not None and whole_table:
+                return engine.row_count(known)
+            found = engine.query(counted, timeout, abandoned).read_all()
+            return int(found.column(0)[0].as_py())
+
+        return results.body(engine, counted, [name], _TOTAL, make_total)
 
     page = results.body(engine, query, [name], _page_form(request), make_page)
     data_dict["records"] = _records(page, request, "api_version" in context)
@@ -75,11 +79,8 @@ def answer(engine: Engine, context: Any, data_dict: dict[str, Any]) -> None:
         {"id": each, "type": types[each], **({"info": info[each]} if each in info else {})}
         for each in (fields if fields is not None else types)
     ]
-    if page.total is not None:
-        data_dict["total"] = page.total
-    elif data_dict.get("include_total"):
-        counted = search.total(request, engine.dialect)
-        data_dict["total"] = results.body(engine, counted, [name], _TOTAL, partial(count, counted))
+    if data_dict.get("include_total"):
+        data_dict["total"] = count() if page.total is None else page.total
     if page.last_id is not None:
         data_dict["next_page"] = {ID: {keyset: page.last_id}}
     add_links(data_dict, request.limit, request.offset, whole_table)
@@ -171,22 +172,20 @@ def _text_search(
     screened = None
     if whole_row := full_text or (q if isinstance(q, str) else None):
         terms = fulltext.parse(whole_row, language=language, plain=plain)
-        conditions.append(fulltext.condition(terms, row, dialect, names))
-        ranks["rank"] = partial(fulltext.rank, terms, row, dialect, names)
-        test = fulltext.screen(terms, row, dialect, names)
-        screened = (conditions[-1], test) if test is not None else None
+        found = fulltext.trees(terms, row, dialect, names)
+        conditions.append(found.condition)
+        ranks["rank"] = found.rank
+        screened = (found.condition, found.screen) if found.screen is not None else None
     if isinstance(q, dict):
         for name, text in q.items():
             if name not in types:
                 continue
             terms = fulltext.parse(text, language=language, plain=plain)
-            field = [(name, types[name])]
             if types[name] not in config.indexed_text_types():
-                conditions.append(fulltext.condition(terms, row, dialect, names))
-            conditions.append(fulltext.condition(terms, field, dialect, names, whole_row=False))
-            ranks[f"rank {name}"] = partial(
-                fulltext.rank, terms, field, dialect, names, whole_row=False
-            )
+                conditions.append(fulltext.trees(terms, row, dialect, names).condition)
+            found = fulltext.trees(terms, [(name, types[name])], dialect, names, whole_row=False)
+            conditions.append(found.condition)
+            ranks[f"rank {name}"] = found.rank
     return ranks, screened
 
 
@@ -291,7 +290,7 @@ class _Page(msgspec.Struct, array_like=True):
 
     :param records: the text of all records, in the form that was asked for
     :param last_id: of the last record, where the next page goes on from it
-    :param total: how many records there are on all pages, where the same statement told
+    :param total: how many records there are on all pages, where that is known
     """
 
     records: str
@@ -317,6 +316,9 @@ def _page(rows: pa.Table, request: search.Search, with_id: bool, with_total: boo
         last_id = rows.column(1)[rows.num_rows - 1].as_py()
     if with_total and rows.num_rows:
         total = int(rows.column(rows.num_columns - 1)[0].as_py())
+    elif rows.num_rows < request.limit and (rows.num_rows or not request.offset):
+        # There is no page behind this one, and this one is not behind the last.
+        total = request.offset + rows.num_rows
     in_lines = request.records_format in ("csv", "tsv")
     texts = rows.column(0)
     return _Page(formats.lines(texts) if in_lines else formats.json_list(texts), last_id, total)

@@ -224,10 +224,14 @@ def _shaped(
 def _shape(search: Search, dialect: str) -> tuple[str, ...]:
     """What tells a search from all that have another tree."""
 
-    @functools.cache  # a rank may be a column and the order
+    # Kept in the tree, for that may be one that many searches share.
+    written = f"in {dialect}"
+
     def text(tree: sge.Expr) -> str:
-        # Whole queries are changed on the way.
-        return tree.sql(dialect=dialect, copy=tree.find(sge.Query) is not None)
+        if written not in tree.meta:
+            # Whole queries are changed on the way.
+            tree.meta[written] = tree.sql(dialect, copy=tree.find(sge.Query) is not None)
+        return str(tree.meta[written])
 
     def is_own(name: str, value: sge.Expr) -> bool:
         return isinstance(value, sge.Column) and value.name == name and not value.table

@@ -163,8 +163,11 @@ def test_costs_are_those_of_the_page(meter: Meter, app: Any, tmp_path: Path) -> 
     upsert("update 1 row", "update", records(1))
     search("search: the first page and the total")
     search("search without total", include_total=False)
-    search("search of 2 fields by a filter, with total", filters={"n": 5}, fields=["name", "n"])
-    search("search by `q`, with total", q="horse")
+    few = {"filters": {"n": 5}, "fields": ["name", "n"]}
+    search("search of 2 fields by a filter, with total: a page that is not full", **few)
+    search("the same, a full page", limit=1, **few)
+    search("search by `q`, with total: a page that is not full", q="horse")
+    search("the same, a full page", q="chevaux", limit=1)
     search("search of a field by `q` in French, the first", q={"note": "cheval"}, language="french")
     search("the same again", q={"note": "cheval"}, language="french")
 

@@ -9,6 +9,8 @@ import pytest
 from ckan.lib.jobs import job_from_id
 from ckan.tests import factories, helpers
 
+from ckanext.bqdatastore.site import engine_of_site
+
 pytestmark = pytest.mark.usefixtures("with_plugins", "clean_tables", "with_request_context")
 
 
@@ -72,3 +74,40 @@ def test_the_table_of_tables_has_a_total_and_names_resources_only(resource_id: s
     found = helpers.call_action("datastore_search", resource_id="_table_metadata")
     assert [record["name"] for record in found["records"]] == [resource_id]
     assert found["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("search", "total", "statements"),
+    [
+        ({}, 2, 1),
+        ({"offset": 1}, 2, 1),
+        ({"distinct": True, "fields": ["value"]}, 2, 1),
+        ({"sort": "value desc", "limit": 3}, 2, 1),
+        ({"filters": {"value": 99}}, 0, 1),
+        ({"limit": 2}, 2, 2),  # there may be more
+        ({"limit": 1}, 2, 2),
+        ({"limit": 0}, 2, 2),
+        ({"offset": 2}, 2, 2),  # how many are before it?
+        ({"offset": 1, "limit": 1}, 2, 2),
+        ({"include_total": False}, None, 1),
+    ],
+)
+def test_a_page_that_is_not_full_says_how_many_there_are(
+    resource_id: str,
+    search: dict[str, Any],
+    total: int | None,
+    statements: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = engine_of_site()
+    asked: list[Any] = []
+    query = engine.query
+
+    def counting(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return query(*arguments)
+
+    monkeypatch.setattr(engine, "query", counting)
+    request = {"filters": {"value": [3, 5]}, **search}
+    answer = helpers.call_action("datastore_search", resource_id=resource_id, **request)
+    assert (answer.get("total"), len(asked)) == (total, statements)

@@ -63,6 +63,11 @@ class BigQueryFullText:
             return _array_text(value)
         return as_text(value)
 
+    def full_text_equals(
+        self, value: sge.Expr, type: str, word: sge.Expr, in_row: bool
+    ) -> sge.Expr:
+        return sge.EQ(this=self.full_text_value(value, type, in_row), expression=word)
+
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
         return word if stemmer is None else call(STEM, word, text_of(stemmer))
 

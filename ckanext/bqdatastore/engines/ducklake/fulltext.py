@@ -49,12 +49,21 @@ class DuckDBFullText:
             return _joined_text("{", call("array_to_string", value, ","), "}")
         return _text(value)
 
+    def full_text_equals(
+        self, value: sge.Expr, type: str, word: sge.Expr, in_row: bool
+    ) -> sge.Expr:
+        same = sge.EQ(this=self.full_text_value(value.copy(), type, in_row), expression=word)
+        # To write a number out takes fifty times as long as to compare it.
+        return sge.and_(_may_be(value, type, word.copy()), same, copy=False)
+
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
         return word if stemmer is None else _stem(word, stemmer)
 
     def full_text_may_contain(self, text: sge.Expr, lexeme: Lexeme) -> sge.Expr | None:
         start = _start(lexeme)
-        return None if start is None else call("contains", call("lower", text), start)
+        if start is None:
+            return None
+        return call("contains", text if lexeme.caseless else call("lower", text), start)
 
     def full_text_is_compound(self, text: sge.Expr, lexeme: Lexeme, grammar: Grammar) -> sge.Expr:
         pattern = grammar.compound if lexeme.stemmer is None else grammar.word_compound
@@ -290,6 +299,23 @@ def _start(lexeme: Lexeme) -> sge.Expr | None:
     if lexeme.stemmer == "english":
         return call("regexp_replace", lexeme.value.copy(), _ENGLISH_ENDING, "")
     return None
+
+
+def _may_be(number: sge.Expr, type: str, word: sge.Expr) -> sge.Expr:
+    """Whether a number may have the word for its text; null for a word that is no number."""
+    if type == "float4":
+        return sge.EQ(this=number, expression=_tried(word, sge.DType.FLOAT))
+    wanted = _tried(word, sge.DType.DOUBLE)
+    if type == "float8":
+        return sge.EQ(this=number, expression=wanted)
+    # A double is not exactly the decimal that it was made from.
+    distance = call("abs", sge.Sub(this=sge.cast(number, sge.DType.DOUBLE), expression=wanted))
+    near = sge.Mul(this=_double(1e-9), expression=call("abs", wanted.copy()))
+    return sge.LTE(this=distance, expression=near)
+
+
+def _tried(word: sge.Expr, type: sge.DType) -> sge.Expr:
+    return sge.TryCast(this=word, to=type.into_expr())
 
 
 def call(name: str, *arguments: sge.Expr | str) -> sge.Anonymous:

@@ -7,58 +7,74 @@ The few things that only an engine can say are methods of its dialect, see `Full
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import sqlglot.expressions as sge
 
 from ...model.query import ParameterNames
+from ...model.recent import Recent
 from .dialect import FullTextDialect, Lexeme
-from .document import Document, FieldType
+from .document import Document
 from .parser import Search, parse
 from .ranking import Ranking, real
+from .terms import FieldType, form_of
+from .words import GRAMMAR
 
-__all__ = ["FullTextDialect", "Lexeme", "Search", "condition", "parse", "rank", "screen"]
+__all__ = ["FullTextDialect", "Lexeme", "Search", "Trees", "parse", "trees"]
+
+# Most trees are of some 1,000 nodes, and these take 0.3 MB.
+_KEPT_TREES = 30
+_MOST_PLACES_KEPT = 60
 
 
-def condition(
+class Trees:
+    """What a query comes to. The trees may be those of others too: nobody changes them.
+
+    :ivar condition: which rows match: `vector @@ query`
+    :ivar screen: a cheap test that all matching rows pass, and none besides whose rank is above
+        zero; None where there is no such test, or where the rank does not tell which rows match
+    """
+
+    def __init__(self, document: Document | None) -> None:
+        self._document = document
+        self._rank: sge.Expr | None = None
+        self.condition = document.condition() if document else sge.false()
+        self.screen = document.screen() if document else None
+
+    def rank(self) -> sge.Expr:
+        """How well a matching row matches: `ts_rank(vector, query, 32)`. Made if asked for."""
+        if self._rank is None:
+            zero = real(sge.Literal.number(0))
+            self._rank = Ranking(self._document).tree() if self._document else zero
+        return self._rank
+
+
+_kept: Recent[Hashable, Trees] = Recent(_KEPT_TREES)
+
+
+def trees(
     search: Search,
     columns: Sequence[FieldType],
     dialect: FullTextDialect,
     names: ParameterNames,
     *,
     whole_row: bool = True,
-) -> sge.Expr:
-    """Which rows match: `vector @@ query`.
-
+) -> Trees:
+    """
     :param columns: the fields of the document, in order
+    :param names: gets the values of the placeholders
     :param whole_row: the document is the row (the stock `_full_text`), not one field alone
     """
     if search.tree is None or not columns:
-        return sge.false()
-    return Document(search, columns, dialect, names, whole_row).condition(search.tree)
-
-
-def screen(
-    search: Search, columns: Sequence[FieldType], dialect: FullTextDialect, names: ParameterNames
-) -> sge.Expr | None:
-    """A cheap test that all matching rows pass, and none besides whose rank is above zero.
-
-    None where there is no such test, or where ranks above zero do not tell which rows match.
-    """
-    if search.tree is None or not columns:
-        return None
-    return Document(search, columns, dialect, names, True).screen(search.tree)
-
-
-def rank(
-    search: Search,
-    columns: Sequence[FieldType],
-    dialect: FullTextDialect,
-    names: ParameterNames,
-    *,
-    whole_row: bool = True,
-) -> sge.Expr:
-    """How well a matching row matches: `ts_rank(vector, query, 32)`; parameters as `condition`."""
-    if search.tree is None or not columns:
-        return real(sge.Literal.number(0))
-    return Ranking(Document(search, columns, dialect, names, whole_row)).tree(search.tree)
+        return Trees(None)
+    form, values = form_of(search, search.tree, columns, whole_row)
+    token, letter = names.bind(GRAMMAR.token), names.bind(GRAMMAR.letter)
+    bound = [names.bind(each.value, each.type) for each in values]
+    # One placeholder follows the other, so the name of the first tells those of all.
+    key = (form, tuple(columns), dialect, token.name, whole_row)
+    kept = _kept.get(key)
+    if kept is None:
+        kept = Trees(Document(form, columns, dialect, bound, token, letter, whole_row))
+        if len(form.terms) * len(columns) <= _MOST_PLACES_KEPT:
+            _kept.put(key, kept)
+    return kept

@@ -20,6 +20,7 @@ class Lexeme:
     :param stemmer: the language whose stemmer makes a document's lexemes; None: tokens are lexemes
     :param prefix: whether a lexeme that begins with `value` will do
     :param run: whether its tokens are runs of letters and digits
+    :param caseless: whether a text has it as it is written, or not at all
     :param spellings: what the token pattern may match for this one; where there is a stemmer, some
         tokens that surely have the lexeme
     :param stop_words: tokens which are not in the vector although they may share the lexeme
@@ -29,6 +30,7 @@ class Lexeme:
     stemmer: str | None
     prefix: bool
     run: bool
+    caseless: bool
     spellings: tuple[sge.Expr, ...]
     stop_words: tuple[sge.Expr, ...]
 
@@ -42,6 +44,11 @@ class FullTextDialect(Protocol):
 
     def full_text_value(self, value: sge.Expr, type: str, in_row: bool) -> sge.Expr:
         """A value as text: as `row_to_json` shows it in a row, else as a cast to text does."""
+
+    def full_text_equals(
+        self, value: sge.Expr, type: str, word: sge.Expr, in_row: bool
+    ) -> sge.Expr:
+        """Whether a number, as `full_text_value` has it, is the word."""
 
     def full_text_lexeme(self, word: sge.Expr, stemmer: str | None) -> sge.Expr:
         """A word's lexeme."""

@@ -8,18 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import sqlglot.expressions as sge
 
-from ...model.query import ParameterNames, column
+from ...model.query import column
 from .dialect import FullTextDialect, Lexeme
-from .parser import And, Node, Not, Or, Phrase, Search, Word, stemmer, stop_words
-from .values import PLAIN, TOKENS_OF_VALUE, date_parts, is_value, may_have, only_value
-from .words import GRAMMAR, is_run, spellings
-
-FieldType = tuple[str, str]
-"""A field's id and the name of its type."""
-
-ROW_LANGUAGE = "english"
-"""The stock trigger makes `_full_text` in PostgreSQL's default configuration, whatever language a
-query is in."""
+from .parser import And, Node, Not, Or, Phrase, Word
+from .terms import DatePart, FieldType, Form, Place, Term, Whole, words_of
+from .values import PLAIN, TOKENS_OF_VALUE
+from .words import GRAMMAR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,28 +31,38 @@ class _Positions:
 
 
 class Document:
-    """The trees for one query over one document."""
+    """The trees for one query over one document.
+
+    :param columns: the fields of the document, in order
+    :param values: placeholders of the query's values
+    :param token: the placeholder of `GRAMMAR.token`; `letter` that of `GRAMMAR.letter`
+    :param whole_row: the document is the row (the stock `_full_text`), not one field alone
+    """
 
     def __init__(
         self,
-        search: Search,
+        form: Form,
         columns: Sequence[FieldType],
         dialect: FullTextDialect,
-        names: ParameterNames,
+        values: Sequence[sge.Expr],
+        token: sge.Expr,
+        letter: sge.Expr,
         whole_row: bool,
     ) -> None:
+        self.form = form
         self._columns = columns
         self.dialect = dialect
-        self._names = names
+        self._values = values
+        self._token = token
+        self._letter = letter
         self._whole_row = whole_row
-        self._language = ROW_LANGUAGE if whole_row else search.language
         self._lexemes: dict[Word, Lexeme] = {}
-        self._token = names.bind(GRAMMAR.token)
-        self._letter = names.bind(GRAMMAR.letter)
 
     # Conditions
 
-    def condition(self, tree: Node) -> sge.Expr:
+    def condition(self) -> sge.Expr:
+        """Which rows match."""
+        tree = self.form.tree
         holds = self._holds(tree)
         if not _has_negation(tree):
             return holds
@@ -66,12 +70,12 @@ class Document:
         given = [sge.not_(column(name).is_(sge.null())) for name, _ in self._columns]
         return sge.and_(sge.or_(*given), holds)
 
-    def screen(self, tree: Node) -> sge.Expr | None:
-        """What is cheap of `condition`, where the rank tells the rest; see `fulltext.screen`."""
-        if not _any_will_do(tree):
+    def screen(self) -> sge.Expr | None:
+        """What is cheap of `condition`, where the rank tells the rest; see `fulltext.Trees`."""
+        if not self._whole_row or not _any_will_do(self.form.tree):
             return None
         tests: list[sge.Expr] = []
-        for word in words_of(tree):
+        for word in words_of(self.form.tree):
             tests += self.equal(word)
             for name, type in self.columns_with(word):
                 cheap = self.possible(self.text(name, type), self.lexeme(word))
@@ -145,28 +149,28 @@ class Document:
     def columns_with(self, word: Word) -> list[FieldType]:
         """The columns that may have the word among other tokens."""
         return [
-            (name, type)
-            for name, type in self._columns
-            if may_have(type, word)
-            and not is_value(word, type)
-            and date_parts(word, type, self._whole_row) is None
+            each
+            for each, place in zip(self._columns, self.term(word).columns, strict=True)
+            if place is Place.AMONG_OTHERS
         ]
 
     def equal(self, word: Word) -> list[sge.Expr]:
         """Tests of columns, or of their parts, which can have the word only as the whole."""
         tests: list[sge.Expr] = []
-        for name, type in self._columns:
-            if not may_have(type, word):
-                continue
-            if is_value(word, type) and (only := only_value(type, word)) is not None:
-                value, bound_as = only
-                own = column(name) if bound_as == "int8" else self.text(name, type)
-                tests.append(sge.EQ(this=own, expression=self._names.bind(value, bound_as)))
-            for part in date_parts(word, type, self._whole_row) or ():
-                number = self._names.bind(int(word.text.lstrip("-t")), "int8")
-                own = self.dialect.full_text_date_part(column(name), part)
-                tests.append(sge.EQ(this=own, expression=number))
+        for (name, type), place in zip(self._columns, self.term(word).columns, strict=True):
+            if isinstance(place, Whole):
+                tests.append(self._equals(name, type, place))
+            elif isinstance(place, DatePart):
+                for part in place.parts:
+                    own = self.dialect.full_text_date_part(column(name), part)
+                    tests.append(sge.EQ(this=own, expression=self._value(place.value)))
         return tests
+
+    def _equals(self, name: str, type: str, place: Whole) -> sge.Expr:
+        value = self._value(place.value)
+        if place.type == "int8":
+            return sge.EQ(this=column(name), expression=value)
+        return self.dialect.full_text_equals(column(name), type, value, self._whole_row)
 
     def text(self, name: str, type: str) -> sge.Expr:
         return self.dialect.full_text_value(column(name), type, self._whole_row)
@@ -184,9 +188,10 @@ class Document:
         """
         lists: list[sge.Expr] = []
         texts: list[sge.Expr] = []
-        for name, type in self._columns:
+        places = zip(*(self.term(word).columns for word in words_of(tree)), strict=True)
+        for (name, type), places_of_words in zip(self._columns, places, strict=True):
             number = TOKENS_OF_VALUE.get(type)
-            if number is None or any(may_have(type, word) for word in words_of(tree)):
+            if number is None or any(each is not Place.NOWHERE for each in places_of_words):
                 texts.append(self.text(name, type))
                 continue
             if type == "timestamptz" and not self._whole_row:
@@ -199,29 +204,28 @@ class Document:
             lists.append(self.tokens(self.dialect.full_text_document(texts), counted=True))
         return lists[0] if len(lists) == 1 else self.dialect.full_text_joined(lists)
 
+    def term(self, word: Word) -> Term:
+        return self.form.terms[int(word.text)]
+
     def lexeme(self, word: Word) -> Lexeme:
         if word not in self._lexemes:
             self._lexemes[word] = self._new_lexeme(word)
         return self._lexemes[word]
 
     def _new_lexeme(self, word: Word) -> Lexeme:
-        text = self._names.bind(word.text)
-        value = self.dialect.full_text_lexeme(text, word.language)
-        run = is_run(word.text)
-        # The document's own stemmer, which need not be that of the query.
-        own = stemmer(word.text, self._language)
-        if own is None:
-            others = spellings(word.text)[1:]
-            return Lexeme(value, None, word.prefix, run, (value, *self._bound(others)), ())
-        stopped = stop_words(word.text, self._language)
-        similar = [each for each in sorted(stopped) if _may_share_stem(each, word)]
-        # The lexeme is the word's own by the stemmer of the query.
-        sure = word.language == own and word.text not in stopped
-        spelled = (text.copy(),) if sure else ()
-        return Lexeme(value, own, word.prefix, run, spelled, self._bound(similar))
+        term = self.term(word)
+        return Lexeme(
+            value=self.dialect.full_text_lexeme(self._value(term.text), word.language),
+            stemmer=term.own,
+            prefix=word.prefix,
+            run=term.run,
+            caseless=term.caseless,
+            spellings=tuple(map(self._value, term.spelled)),
+            stop_words=tuple(map(self._value, term.stopped)),
+        )
 
-    def _bound(self, texts: Sequence[str]) -> tuple[sge.Expr, ...]:
-        return tuple(self._names.bind(text) for text in texts)
+    def _value(self, number: int) -> sge.Expr:
+        return self._values[number].copy()
 
     # Phrases
 
@@ -299,15 +303,6 @@ def _any_will_do(node: Node) -> bool:
     return isinstance(node, Word) and node.unweighted
 
 
-def words_of(node: Node) -> Iterator[Word]:
-    if isinstance(node, Word):
-        yield node
-    elif isinstance(node, Not):
-        yield from words_of(node.operand)
-    else:
-        yield from itertools.chain(words_of(node.left), words_of(node.right))
-
-
 def _required(node: Node) -> Iterator[Word]:
     """Words without which the node cannot hold."""
     if isinstance(node, Word):
@@ -329,12 +324,3 @@ def all_of(*conditions: sge.Expr) -> sge.Expr:
 
 def any_of(*conditions: sge.Expr) -> sge.Expr:
     return sge.or_(*conditions, copy=False)
-
-
-def _may_share_stem(stop_word: str, word: Word) -> bool:
-    """Whether a stop word may have the word's stem: as `does` has that of `doe`, `being` of `be`.
-
-    English stems are words less at most four letters at the end.
-    """
-    shared = 1 if word.prefix else max(1, len(stop_word) - 4)
-    return stop_word[:shared] == word.text[:shared]

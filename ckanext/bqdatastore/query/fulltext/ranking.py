@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import sqlglot.expressions as sge
 
 from .dialect import Lexeme
-from .document import Document, FieldType, all_of, any_of, words_of
+from .document import Document, all_of, any_of
 from .parser import And, Node, Phrase, Word
+from .terms import FieldType, words_of
 from .values import PLAIN
 from .words import GRAMMAR
 
@@ -20,8 +21,9 @@ class Ranking:
     def __init__(self, document: Document) -> None:
         self._document = document
 
-    def tree(self, tree: Node) -> sge.Expr:
+    def tree(self) -> sge.Expr:
         """`calc_rank`: by the kind of the topmost node, over the query's different lexemes."""
+        tree = self._document.form.tree
         words = list(dict.fromkeys(words_of(tree)))
         if isinstance(tree, And | Phrase) and len(words) > 1:
             # Where no two words occur together PostgreSQL says 1e-20, not 0; others are far larger.
@@ -118,11 +120,9 @@ class Ranking:
         tests: list[sge.Expr] = [
             sge.EQ(
                 this=self._document.lexeme(own).value.copy(),
-                expression=self._document.lexeme(each).value.copy(),
+                expression=self._document.lexeme(words[each]).value.copy(),
             )
-            for each in words[:position]
-            if each.text == own.text
-            or (own.language and each.language and each.text[0] == own.text[0])
+            for each in self._document.term(own).repeats
         ]
         return any_of(*tests) if tests else None
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import sqlglot.expressions as sge
 
 from ...model.query import ParameterNames, Query, column
-from .document import ROW_LANGUAGE
+from .terms import ROW_LANGUAGE
 from .words import STOP_WORDS, is_word, tokens
 
 Document = Sequence[str | None]

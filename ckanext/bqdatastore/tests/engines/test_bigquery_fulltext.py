@@ -51,9 +51,9 @@ def _asked(number: int, dialect: Any) -> Query:
     columns = [each for each in COLUMNS if field in (None, each[0])]
     search = fulltext.parse(text, language=language, plain=plain)
     names = ParameterNames()
-    where = fulltext.condition(search, columns, dialect, names, whole_row=field is None)
-    rank = fulltext.rank(search, columns, dialect, names, whole_row=field is None)
-    tree = sge.select(column("_id"), rank.as_("rank")).from_(table("documents")).where(where)
+    trees = fulltext.trees(search, columns, dialect, names, whole_row=field is None)
+    shown = column("_id"), trees.rank().as_("rank")
+    tree = sge.select(*shown).from_(table("documents")).where(trees.condition)
     return bound(tree, names.values)
 
 

@@ -147,8 +147,8 @@ def _asked(text: str) -> dict[str, Any]:
     names = ParameterNames()
     search = fulltext.parse(text)
     dialect = BigQueryDialect()
-    condition = fulltext.condition(search, [("a", "text")], dialect, names, whole_row=True)
-    tree = sge.select("*").from_("t").where(condition)
+    trees = fulltext.trees(search, [("a", "text")], dialect, names)
+    tree = sge.select("*").from_("t").where(trees.condition)
     _, values = with_stems(tree, names.values, lambda _: ())
     return {name: each.value for name, each in values.items()}
 

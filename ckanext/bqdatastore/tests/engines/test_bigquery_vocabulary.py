@@ -95,8 +95,9 @@ def search(
             for field, text in texts.items():
                 terms = fulltext.parse(text, language=language, plain=":" not in text)
                 of = (terms, [(field, "text")], BigQueryDialect(), names)
-                conditions.append(fulltext.condition(*of, whole_row=False))
-                ranks.append(fulltext.rank(*of, whole_row=False))
+                trees = fulltext.trees(*of, whole_row=False)
+                conditions.append(trees.condition)
+                ranks.append(trees.rank())
             shown = [column("_id"), *(each.as_(f"rank{n}") for n, each in enumerate(ranks))]
             tree = sge.select(*([sge.Count(this=sge.Star())] if total else shown))
             query: Query = bound(tree.from_(table("notes")).where(*conditions), names.values)

@@ -131,7 +131,8 @@ def on_duckdb(
     search = fulltext.parse(text, language=language, plain=plain)
     names = ParameterNames()
     dialect = DuckDBFullText()
-    rank = fulltext.rank(search, columns, dialect, names, whole_row=whole_row)
+    trees = fulltext.trees(search, columns, dialect, names, whole_row=whole_row)
+    rank = trees.rank()
 
     def ranks(where: sge.Expr) -> Answer:
         tree = sge.select(column("_id"), rank.as_("rank")).from_("documents").where(where)
@@ -139,10 +140,9 @@ def on_duckdb(
         values = {name: names.values[name].value for name in used}
         return dict(connection.execute(tree.sql(dialect="duckdb"), values).fetchall())
 
-    found = ranks(fulltext.condition(search, columns, dialect, names, whole_row=whole_row))
-    screen = fulltext.screen(search, columns, dialect, names) if whole_row else None
-    if screen is not None:
-        assert {row: rank for row, rank in ranks(screen).items() if rank > 0} == found
+    found = ranks(trees.condition)
+    if trees.screen is not None:
+        assert {row: rank for row, rank in ranks(trees.screen).items() if rank > 0} == found
     return found
 
 
@@ -231,7 +231,8 @@ def test_a_screen_is_for_words_of_which_any_will_do() -> None:
 
     def screened(text: str) -> bool:
         search = fulltext.parse(text, language="english", plain=False)
-        return fulltext.screen(search, columns, DuckDBFullText(), ParameterNames()) is not None
+        trees = fulltext.trees(search, columns, DuckDBFullText(), ParameterNames())
+        return trees.screen is not None
 
     assert all(map(screened, ("oak", "5", "oak | elm", "oa:*")))
     assert not any(
@@ -351,8 +352,8 @@ def test_every_word_begins_as_the_substring_test_expects(
 def test_values_are_never_part_of_the_statement() -> None:
     names = ParameterNames()
     search = fulltext.parse("o'brien 4711 x.y@z.com zebra:*", plain=True)
-    tree = fulltext.condition(search, COLUMNS, DuckDBFullText(), names)
-    text = tree.sql(dialect="duckdb")
+    trees = fulltext.trees(search, COLUMNS, DuckDBFullText(), names)
+    text = sge.and_(trees.condition, trees.rank()).sql(dialect="duckdb")
     assert not any(word in text for word in ("brien", "4711", "x.y", "zebra"))
 
 

@@ -85,20 +85,20 @@ def searches() -> Iterator[search.Search]:
         names = ParameterNames()
         terms = fulltext.parse(q, language="english", plain=False)
         fields = [("name", "text"), ("Name", "text")]
-        found = fulltext.condition(terms, fields, DIALECT, names)
-        rank = fulltext.rank(terms, fields, DIALECT, names)
-        yield replace(plain, conditions=(found,), names=names)
+        trees = fulltext.trees(terms, fields, DIALECT, names)
+        rank = trees.rank()
+        yield replace(plain, conditions=(trees.condition,), names=names)
         ranked = replace(
             plain,
             columns=(*plain.columns, ("rank", rank, "float4")),
-            conditions=(found,),
+            conditions=(trees.condition,),
             order=(search.Order(rank, descending=True),),
             names=names,
         )
         yield ranked
-        test = fulltext.screen(terms, fields, DIALECT, names)
-        if test is not None:
-            yield replace(ranked, screen=search.Screen(found, rank, test))
+        if trees.screen is not None:
+            screen = search.Screen(trees.condition, rank, trees.screen)
+            yield replace(ranked, screen=screen)
 
 
 def queries(engine: DuckLakeEngine) -> Iterator[ShapedQuery]:

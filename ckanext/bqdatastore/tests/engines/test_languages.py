@@ -66,7 +66,8 @@ def _search(asked: dict[str, str], dialect: Any, language: str) -> Query:
     for field, text in asked.items():
         terms = fulltext.parse(text, language=language, plain=not set(":|") & set(text))
         fields = [(field, "text")]
-        conditions.append(fulltext.condition(terms, fields, dialect, names, whole_row=False))
+        trees = fulltext.trees(terms, fields, dialect, names, whole_row=False)
+        conditions.append(trees.condition)
     tree = sge.select(column("_id")).from_(table("texts")).where(*conditions)
     return bound(tree, names.values)
 

@@ -83,8 +83,8 @@ def main(
                 # As it comes, for a run may be long and its end far.
                 if not growth:
                     report.write(folder, results, {v.name: v.label for v in kept}, _machine())
-                if growth or len(generated) > 1:
-                    of_grown = [each for each in results if each.table in grown]
+                of_grown = [each for each in results if each.table in grown]
+                if of_grown and (growth or len(generated) > 1):
                     growth_report.write(folder, of_grown, grown, _machine())
     click.echo(f"Written to {folder}")
 

@@ -87,6 +87,8 @@ def _draw(path: Path, lines: Values) -> None:
 
     sizes = _sizes(lines)
     lines = {line: values for line, values in lines.items() if max(values.values(), default=0) > 0}
+    if not lines:
+        return
     across = 4
     down = -(-len(lines) // across)
     figure, grid = pyplot.subplots(down, across, figsize=(11, 2.1 * down), squeeze=False)

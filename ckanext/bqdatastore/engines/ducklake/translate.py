@@ -12,7 +12,7 @@ from collections.abc import Callable
 import sqlglot.expressions as sge
 
 from ...model.errors import InvalidRequest, Unsupported
-from ...model.query import COMPARED_AS, WHOLE, operand
+from ...model.query import WHOLE, operand
 from ...model.tree_size import copied, one_statement
 from ...translation import literals
 from ...translation.growth import grown, size
@@ -33,9 +33,10 @@ from ...translation.terms import (
     whole_number,
 )
 from .fulltext import DuckDBFullText
+from .translation import comparisons
 from .translation.aggregates import AGGREGATES, Finish, aggregate, ordered_set
 from .translation.bounds import at_most
-from .translation.casts import as_text, convert, converted, numeric_literal
+from .translation.casts import as_text, converted, numeric_literal
 from .translation.division import is_quotient, product_of_quotients, quotient
 from .translation.functions import modulo, nonzero, scalar
 from .translation.json_paths import extract, extract_text, has_key, keys_of
@@ -251,78 +252,6 @@ def _concatenate(tree: sge.DPipe) -> Expression:
     return sge.DPipe(this=operand(texts[0]), expression=operand(texts[1]))
 
 
-def _compare(tree: sge.Binary) -> Expression:
-    if isinstance(tree.expression, (sge.Any, sge.All)):
-        return _quantified(tree)
-    return _without_json(tree, *_sides(tree))
-
-
-def _without_json(tree: Expression, *compared: Expression) -> Expression:
-    """`tree`, which compares these: JSON is kept as text, which tells too much apart."""
-    if any(kind(value).removeprefix("_") in JSONS for value in compared):
-        raise unsupported("comparisons of json (take a value out with ->>)")
-    return tree
-
-
-def _in(tree: sge.In) -> Expression:
-    return _without_json(tree, tree.this)
-
-
-def _case(tree: sge.Case) -> Expression:
-    return _without_json(tree, tree.this) if tree.this else tree
-
-
-def _ordered(tree: sge.Ordered) -> Expression:
-    value, query = tree.this, tree.parent and tree.parent.parent
-    if isinstance(value, sge.Literal) and isinstance(query, sge.Select):
-        value = query.expressions[int(value.name) - 1].this
-    return _without_json(tree, value)
-
-
-def _quantified(tree: sge.Binary) -> Expression:
-    """A comparison with every element of an array, as one with the rows of a sub-query."""
-    quantifier = tree.expression
-    array = quantifier.this
-    if isinstance(array, sge.Subquery):
-        return tree
-    rows = sge.Select(expressions=[fn("unnest", array)])
-    quantifier.set("this", sge.Subquery(this=rows))
-    if _is_list(array):
-        return tree
-    # The rows of no array are no rows; what PostgreSQL says of no array is NULL.
-    return when((is_null(array.copy()), cast(sge.Null(), "bool")), otherwise=tree)
-
-
-def _is_list(tree: Expression) -> bool:
-    while isinstance(tree, (sge.Paren, sge.Cast)):
-        tree = tree.this
-    return isinstance(tree, sge.Anonymous) and tree.name == "list_value"
-
-
-def _between(tree: sge.Between) -> Expression:
-    """Within the bounds in this order or, if `SYMMETRIC`, in the other."""
-    _without_json(tree, tree.this)
-    value, low, high = (tree.args[key] for key in ("this", "low", "high"))
-    kinds = tree.meta.get(COMPARED_AS)
-    if not kinds and not tree.args.get("symmetric"):
-        return tree
-
-    def within(least: tuple[Expression, str], most: tuple[Expression, str]) -> Expression:
-        if not kinds:
-            return sge.Between(this=copied(value), low=copied(least[0]), high=copied(most[0]))
-        tests = [
-            op(node, convert(copied(value), kind(value), name), copied(bound))
-            for node, (bound, name) in ((sge.GTE, least), (sge.LTE, most))
-        ]
-        return op(sge.And, *tests)
-
-    first, last = kinds or ("", "")
-    found = within((low, first), (high, last))
-    if not tree.args.get("symmetric"):
-        return found
-    return op(sge.Or, found, within((high, last), (low, first)))
-
-
 def _like(tree: sge.Binary) -> Expression:
     if isinstance(tree.parent, sge.Escape):
         return tree
@@ -519,16 +448,6 @@ def _document(fields: list[Expression]) -> Expression:
 _FULL_TEXT = DuckDBFullText()
 
 
-def _nullif(tree: sge.Nullif) -> Expression:
-    return _without_json(tree, tree.this, tree.expression)
-
-
-def _extreme(tree: sge.Greatest | sge.Least) -> Expression:
-    """Called by name: sqlglot would make NULL of the whole where one value is."""
-    _without_json(tree, tree.this)
-    return fn(tree.key, tree.this, *tree.expressions)
-
-
 def _multiply(tree: sge.Mul) -> Expression:
     if kind(tree) == "numeric":
         both = all(map(is_quotient, _sides(tree)))
@@ -579,18 +498,18 @@ _RULES: dict[type, Callable[..., Expression]] = {
     sge.Mod: _modulo,
     sge.Pow: _power,
     sge.DPipe: _concatenate,
-    sge.EQ: _compare,
-    sge.NEQ: _compare,
-    sge.LT: _compare,
-    sge.LTE: _compare,
-    sge.GT: _compare,
-    sge.GTE: _compare,
-    sge.Between: _between,
-    sge.In: _in,
-    sge.NullSafeEQ: _compare,
-    sge.NullSafeNEQ: _compare,
-    sge.Case: _case,
-    sge.Ordered: _ordered,
+    sge.EQ: comparisons.compare,
+    sge.NEQ: comparisons.compare,
+    sge.LT: comparisons.compare,
+    sge.LTE: comparisons.compare,
+    sge.GT: comparisons.compare,
+    sge.GTE: comparisons.compare,
+    sge.Between: comparisons.between,
+    sge.In: comparisons.contained,
+    sge.NullSafeEQ: comparisons.compare,
+    sge.NullSafeNEQ: comparisons.compare,
+    sge.Case: comparisons.case,
+    sge.Ordered: comparisons.ordered,
     sge.Like: _like,
     sge.ILike: _like,
     sge.SimilarTo: _similar,
@@ -599,8 +518,8 @@ _RULES: dict[type, Callable[..., Expression]] = {
     sge.Array: _array,
     sge.Bracket: _bracket,
     sge.Anonymous: _function,
-    sge.Nullif: _nullif,
+    sge.Nullif: comparisons.nullif,
     sge.CurrentDate: _current_date,
-    sge.Greatest: _extreme,
-    sge.Least: _extreme,
+    sge.Greatest: comparisons.extreme,
+    sge.Least: comparisons.extreme,
 }

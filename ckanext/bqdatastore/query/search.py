@@ -229,8 +229,7 @@ def _shape(search: Search, dialect: str) -> tuple[str, ...]:
 
     def text(tree: sge.Expr) -> str:
         if written not in tree.meta:
-            # Whole queries are changed on the way.
-            tree.meta[written] = tree.sql(dialect, copy=tree.find(sge.Query) is not None)
+            tree.meta[written] = tree.sql(dialect)
         return str(tree.meta[written])
 
     def is_own(name: str, value: sge.Expr) -> bool:

@@ -75,6 +75,6 @@ def trees(
     kept = _kept.get(key)
     if kept is None:
         kept = Trees(Document(form, columns, dialect, bound, token, letter, whole_row))
-        if len(form.terms) * len(columns) <= _MOST_PLACES_KEPT:
+        if form.places <= _MOST_PLACES_KEPT:
             _kept.put(key, kept)
     return kept

@@ -88,6 +88,12 @@ class Form:
     tree: Node
     terms: tuple[Term, ...]
 
+    @property
+    def places(self) -> int:
+        """In how many places words may be: as this grows, so do the trees."""
+        places = itertools.chain.from_iterable(term.columns for term in self.terms)
+        return sum(place is not Place.NOWHERE for place in places)
+
 
 def form_of(
     search: Search, tree: Node, columns: Sequence[FieldType], whole_row: bool

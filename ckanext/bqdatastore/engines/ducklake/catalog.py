@@ -18,11 +18,15 @@ import duckdb
 import sqlglot.expressions as sge
 
 from ...model import metadata
+from ...model.recent import Recent
 from ...model.table import ID, Table, TableStatistics
 from . import catalog_statements as statements
 from .connection import METADATA, Connections
 from .plain_files import PlainFiles, find_plain_files
 from .table_versions import ANYTHING, TableVersions
+
+_KEPT_FILES = 1_000
+"""Of how many tables files are known."""
 
 # Of each table's own statements those that were asked last; the others are the same for all.
 _KEPT_TEXTS = 1_000
@@ -105,8 +109,9 @@ class Catalog:
         self._held = threading.local()
         # A version and what was found at it, replaced as one: threads need no lock.
         self._known: tuple[int, dict[str, Entry]] = (-1, {})
-        self._plain: tuple[int, dict[int, PlainFiles | None]] = (-1, {})
         self._versions = TableVersions()
+        # With the number of the version at which they are the table's.
+        self._plain: Recent[int, tuple[int, PlainFiles | None]] = Recent(_KEPT_FILES)
         self._text = functools.lru_cache(maxsize=_KEPT_TEXTS)(self._rendered)
 
     def entry(self, name: str, newest: Newest | None = None) -> Entry | None:
@@ -148,10 +153,8 @@ class Catalog:
 
     def version(self, names: Sequence[str]) -> str:
         """A text that is another after every change to one of the tables, in this process."""
-        versions = self._versions
         newest = self.newest()
-        if newest.snapshot != versions.snapshot:
-            versions = self._versions = versions.at(newest.snapshot, self._changes)
+        versions = self._versions_at(newest)
         numbers = []
         for name in names:
             entry = self.entry(name, newest)
@@ -160,25 +163,34 @@ class Catalog:
             numbers.append(f"{table_id}:{versions.number(table_id)}")
         return ",".join(numbers)
 
+    def _versions_at(self, newest: Newest) -> TableVersions:
+        known = self._versions
+        if newest.snapshot == known.snapshot:
+            return known
+        found = known.at(newest.snapshot, self._changes)
+        # A thread that holds an older snapshot does not set all others back.
+        if newest.snapshot > known.snapshot or self._ask_newest().snapshot < known.snapshot:
+            self._versions = found
+        return found
+
     def _changes(self, after: int, until: int) -> list[str | None]:
         return [text for (text,) in self._read(statements.changes, after=after, until=until)]
 
     def plain_files(self, entry: Entry, newest: Newest) -> PlainFiles | None:
         """The files that are all there is of a table at that snapshot, or None."""
-        known = self._plain
-        if known[0] != newest.snapshot:
-            known = self._plain = (newest.snapshot, {})
-        found = known[1]
-        if entry.table_id not in found:
-            files = None
-            if self._url.reads_files:
-                files = find_plain_files(
-                    self._read, self._relation, entry.table_id, self._url.data_path
-                )
-                if self._ask_newest() != newest:
-                    return None
-            found[entry.table_id] = files
-        return found[entry.table_id]
+        number = self._versions_at(newest).number(entry.table_id)
+        known = self._plain.get(entry.table_id)
+        if known is not None and known[0] == number:
+            return known[1]
+        files = None
+        if self._url.reads_files:
+            files = find_plain_files(
+                self._read, self._relation, entry.table_id, self._url.data_path
+            )
+            if self._ask_newest() != newest:
+                return None
+        self._plain.put(entry.table_id, (number, files))
+        return files
 
     def table_names(self) -> list[str]:
         return [row[0] for row in self._read(statements.names, "table") if row[2] is not None]

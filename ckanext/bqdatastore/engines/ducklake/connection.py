@@ -44,14 +44,6 @@ _EXTENSION_FILES = {
     "fts": "fts",
 }
 
-# Smaller groups than DuckDB's own make pages cheaper, and give each thread something to do: with
-# 32,768 rows, pages of 32,000 took a sixth longer, what reads texts of all rows a tenth less.
-ROW_GROUP_SIZE = 16_384
-
-# A page by ids needs one file, whatever the size of the table: DuckDB takes some 40 us for each row
-# group of a file. DuckLake itself is better off with few files.
-_FILE_SIZE, _DUCKLAKES_FILE_SIZE = "32MB", "512MB"
-
 STREAMING_BUFFER = "16KB"
 """How much of an answer DuckDB makes ahead of its reader. A text counts 16 bytes there, of whatever
 length it is: with DuckDB's own 1 MB an answer of long texts was in memory before any was read."""
@@ -170,6 +162,9 @@ class Side:
         execute("SET late_materialization_max_rows = 1000")
         for name, value in _RETRIES.items():
             execute(f"SET {name} = {value}")
+        if self.url.catalog == "postgres":
+            # By places in the table PostgreSQL would read all of it, whatever its indexes.
+            execute("SET pg_use_ctid_scan = false")
         self._credentials()
         if self.url.catalog == "postgres":
             self._rest = self._catalog_login()
@@ -355,21 +350,3 @@ def _close_all() -> None:
 
 os.register_at_fork(after_in_child=_abandon_all)
 atexit.register(_close_all)
-
-
-@again_on_conflict
-def tune(cursor: duckdb.DuckDBPyConnection, url: DuckLakeURL) -> None:
-    """Set the lake's own options, once: they are kept in the catalog, and may be set otherwise."""
-    options = {
-        "parquet_row_group_size": str(ROW_GROUP_SIZE),
-        # A third larger than by `zstd`, and read in 0.7 to 0.9 of the processor time; from an
-        # object store it is the bytes that take time.
-        "parquet_compression": "zstd" if url.is_remote else "snappy",
-        "target_file_size": _FILE_SIZE if url.reads_files else _DUCKLAKES_FILE_SIZE,
-    }
-    present = cursor.execute(
-        f"SELECT option_name FROM ducklake_options({literal(LAKE)}) WHERE scope = 'GLOBAL'"
-    ).fetchall()
-    for name, value in options.items():
-        if (name,) not in present:
-            cursor.execute(f"CALL {LAKE}.set_option({literal(name)}, {literal(value)})")

@@ -38,11 +38,12 @@ from .answer_size import too_large
 from .catalog import Catalog, Entry, name_columns, to_comment
 from .checks import checks_of, require_folder
 from .conflicts import TransactionConflict, again_on_conflict, is_conflict
-from .connection import METADATA, Connections, literal, tune
+from .connection import METADATA, Connections, literal
 from .dialect import DuckLakeDialect
 from .limits import Limits
 from .location import located, located_condition, placed, whereabouts
 from .pool import Lease
+from .tuning import index_catalog, tune
 from .writing import (
     TableWriter,
     alias_statements,
@@ -93,6 +94,7 @@ class DuckLakeEngine(Engine):
             require_folder(Path(url.data_path))
         with self._connections.writer() as cursor, self._connections.faults():
             tune(cursor, url)
+            index_catalog(cursor, url)
             self._let_reader_in(cursor)
         self._connections.reader().release()
         self._catalog.newest()

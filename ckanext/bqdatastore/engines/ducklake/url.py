@@ -67,12 +67,14 @@ class DuckLakeURL:
         return self.connection.get("dbname", "")
 
     def without_password(self, message: str) -> str:
-        """A message's first line, fit to be shown.
+        """A message's first line, or what PostgreSQL says in it, fit to be shown.
 
         Without the name of DuckDB's class of error before it (`Invalid Input Error: `), and without
         the password that a connection string in it holds.
         """
-        text = _ERROR_CLASS.sub("", message.strip().split("\n")[0])
+        # The statement that PostgreSQL refused stands before its words.
+        before, _, refused = message.partition(": ERROR:")
+        text = _ERROR_CLASS.sub("", (refused or before).strip().split("\n")[0])
         password = self.connection.get("password")
         if not password:
             return text

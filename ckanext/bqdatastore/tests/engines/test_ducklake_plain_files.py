@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import sqlglot.expressions as sge
 
 from ckanext.bqdatastore.engines.base import Engine, EngineSettings
-from ckanext.bqdatastore.engines.ducklake import location, plain_files
+from ckanext.bqdatastore.engines.ducklake import catalog, location, plain_files
 from ckanext.bqdatastore.engines.ducklake.engine import DuckLakeEngine
 from ckanext.bqdatastore.engines.ducklake.location import located, whereabouts
 from ckanext.bqdatastore.engines.ducklake.plain_files import PlainFiles
@@ -192,6 +193,42 @@ def test_a_write_to_another_table_is_not_in_the_way(lake: DuckLakeEngine, loaded
     write(lake, other, "insert", rows(other, [{"name": "new"}]))
     assert files(lake, loaded) is not None
     assert files(lake, other) is None
+
+
+def test_files_are_known_until_their_own_table_changes(
+    lake: DuckLakeEngine, loaded: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = files(lake, loaded)
+    asked: list[int] = []
+    find = catalog.find_plain_files
+
+    def finding(read: Any, relation: Any, table_id: int, data_path: str) -> PlainFiles | None:
+        asked.append(table_id)
+        return find(read, relation, table_id, data_path)
+
+    monkeypatch.setattr(catalog, "find_plain_files", finding)
+    other = Table("other", (Field("name", "text"),))
+    lake.apply(TableChange(None, other))
+    write(lake, other, "insert", rows(other, [{"name": "new"}]))
+    assert (files(lake, loaded), asked) == (known, [])
+    write(lake, loaded, "insert", rows(loaded, [{"name": "new", "n": 1, "Name": "new"}]))
+    assert (files(lake, loaded), len(asked)) == (None, 1)
+
+
+def test_a_thread_at_an_older_snapshot_sets_no_other_back(
+    lake: DuckLakeEngine, loaded: Table
+) -> None:
+    other = Table("other", (Field("name", "text"),))
+    lake.apply(TableChange(None, other))
+
+    def written() -> str:
+        write(lake, other, "insert", rows(other, [{"name": "new"}]))
+        return lake.version([loaded.name])
+
+    with lake.one_moment(), ThreadPoolExecutor(1) as threads:
+        now = threads.submit(written).result()
+        assert lake.version([loaded.name]) != now
+    assert lake.version([loaded.name]) == now
 
 
 def test_a_statement_over_plain_and_other_tables_reads_one_snapshot(

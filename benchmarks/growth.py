@@ -101,6 +101,7 @@ def _draw(path: Path, lines: Values) -> None:
             axes.plot(x, y, "o-", color=color, label=side, markersize=3)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_ylim(*_limits([value for value in values.values() if value > 0]))
         axes.set_xticks(sizes, [_short(size) for size in sizes], fontsize=7)
         axes.minorticks_off()
         axes.tick_params(axis="y", labelsize=7)
@@ -110,3 +111,10 @@ def _draw(path: Path, lines: Values) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=100, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Of an axis that holds the values: two decades at least, so that what is flat looks so."""
+    lowest, highest = min(values) / 1.5, max(values) * 1.5
+    more = max(100 * lowest / highest, 1) ** 0.5
+    return lowest / more, highest * more

@@ -168,24 +168,27 @@ def _text_search(
     plain = bool(data_dict.get("plain", True))
     language = data_dict.get("language") or config.text_search_language()
     row = [(name, type) for name, type in types.items() if name != ID]
-    ranks: dict[str, Callable[[], Any]] = {}
-    screened = None
+    searches: list[tuple[str | None, fulltext.Search, list[tuple[str, str]]]] = []
     if whole_row := full_text or (q if isinstance(q, str) else None):
         terms = fulltext.parse(whole_row, language=language, plain=plain)
-        found = fulltext.trees(terms, row, dialect, names)
+        searches.append(("rank", terms, row))
+    for name, text in q.items() if isinstance(q, dict) else ():
+        if name not in types:
+            continue
+        terms = fulltext.parse(text, language=language, plain=plain)
+        if types[name] not in config.indexed_text_types():
+            searches.append((None, terms, row))
+        searches.append((f"rank {name}", terms, [(name, types[name])]))
+    fulltext.check_length([(terms, fields) for _, terms, fields in searches])
+    ranks: dict[str, Callable[[], Any]] = {}
+    screened = None
+    for rank, terms, fields in searches:
+        found = fulltext.trees(terms, fields, dialect, names, whole_row=fields is row)
         conditions.append(found.condition)
-        ranks["rank"] = found.rank
-        screened = (found.condition, found.screen) if found.screen is not None else None
-    if isinstance(q, dict):
-        for name, text in q.items():
-            if name not in types:
-                continue
-            terms = fulltext.parse(text, language=language, plain=plain)
-            if types[name] not in config.indexed_text_types():
-                conditions.append(fulltext.trees(terms, row, dialect, names).condition)
-            found = fulltext.trees(terms, [(name, types[name])], dialect, names, whole_row=False)
-            conditions.append(found.condition)
-            ranks[f"rank {name}"] = found.rank
+        if rank:
+            ranks[rank] = found.rank
+        if rank == "rank" and found.screen is not None:
+            screened = found.condition, found.screen
     return ranks, screened
 
 

@@ -63,6 +63,17 @@ def test_a_text_is_looked_for_in_the_whole_row(resource_id: str) -> None:
     assert _found(resource_id, q={"country": "brazil"}) == [1]
 
 
+@pytest.mark.parametrize("of", ["row", "field"])
+def test_a_query_of_too_many_words_is_refused(of: str, resource_id: str) -> None:
+    def found(words: int) -> list[int]:
+        text = "brazil " * words
+        return _found(resource_id, q=text if of == "row" else {"country": text})
+
+    assert found(100) == ([1, 2] if of == "row" else [1])
+    with pytest.raises(tk.ValidationError, match="101 words; at most 100"):
+        found(101)
+
+
 def test_a_field_that_is_not_there_is_refused(resource_id: str) -> None:
     with pytest.raises(tk.ValidationError, match="nosuch"):
         _found(resource_id, q={"nosuch": "brazil"})

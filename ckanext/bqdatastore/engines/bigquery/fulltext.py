@@ -6,7 +6,6 @@ A tree may hold two calls that BigQuery does not know: `STEM` of a word of the q
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import sqlglot.expressions as sge
@@ -33,6 +32,9 @@ _SEPARATOR = "\x01"
 
 # PostgreSQL keeps no more positions of one lexeme.
 _MOST_POSITIONS = 256
+
+# More than a document has places.
+_WORD = 2**32
 
 _TEXTS = frozenset(["text", "varchar", "bpchar", "name", "json", "jsonb", "uuid"])
 _PLAIN = frozenset(["int", "int2", "int4", "int8", "bool", "date"])
@@ -206,33 +208,48 @@ class BigQueryFullText:
 
     def full_text_proximity(self, positions: Sequence[sge.Expr]) -> sge.Expr:
         """One less the product, over all pairs of places, of one less the pair's weight."""
-        pairs: list[sge.Expr] = []
-        for left, right in itertools.combinations(positions, 2):
-            distance = call(
-                "ABS", sge.Sub(this=sge.column("_first"), expression=sge.column("_second"))
-            )
-            # `word_distance` of tsrank.c; the root of both words' weights (0.1 each) and of it.
-            slope = sge.Sub(
-                this=sge.Div(this=distance.copy(), expression=_double(1.5)), expression=number(2)
-            )
-            curve = sge.Add(
-                this=_double(1.005),
-                expression=sge.Mul(this=_double(0.05), expression=call("EXP", slope)),
-            )
-            near = sge.Div(this=_double(0.1), expression=call("SQRT", curve))
-            # BigQuery has no product: logarithms are added.
-            logarithm = call("LN", sge.Sub(this=_double(1.0), expression=near))
+        # The places of all words as one list, so that each is worked out once: those of the second
+        # word begin at `_WORD`, those of the third at twice that.
+        places = self.full_text_joined(
+            [
+                self.full_text_shift(each, position * _WORD) if position else each
+                for position, each in enumerate(positions)
+            ]
+        )
+        first, second = sge.column("_first"), sge.column("_second")
+        distance = call(
+            "ABS",
+            sge.Sub(this=call("MOD", first, _word()), expression=call("MOD", second, _word())),
+        )
+        # `word_distance` of tsrank.c; the root of both words' weights (0.1 each) and of it.
+        slope = sge.Sub(
+            this=sge.Div(this=distance.copy(), expression=_double(1.5)), expression=number(2)
+        )
+        curve = sge.Add(
+            this=_double(1.005),
+            expression=sge.Mul(this=_double(0.05), expression=call("EXP", slope)),
+        )
+        near = sge.Div(this=_double(0.1), expression=call("SQRT", curve))
+        # BigQuery has no product: logarithms are added.
+        logarithm = call("LN", sge.Sub(this=_double(1.0), expression=near))
+        later = sge.LT(
+            this=call("DIV", first.copy(), _word()), expression=call("DIV", second.copy(), _word())
+        )
+
+        def miss(all_places: sge.Expr) -> sge.Expr:
             total = (
                 sge.select(sge.Sum(this=logarithm))
-                .from_(unnested(left.copy(), "_first"))
-                .join(unnested(right.copy(), "_second"), join_type="cross")
-                .where(distance.copy().between(number(1), number(100)))
+                .from_(unnested(all_places.copy(), "_first"))
+                .join(unnested(all_places.copy(), "_second"), join_type="cross")
+                .where(later, distance.between(number(1), number(100)))
             )
-            pairs.append(sge.func("coalesce", total.subquery(), _double(0.0)))
-        logarithms = pairs[0]
-        for each in pairs[1:]:
-            logarithms = sge.Add(this=logarithms, expression=each)
-        return sge.Sub(this=_double(1.0), expression=call("EXP", logarithms))
+            return call("EXP", sge.func("coalesce", total.subquery(), _double(0.0)))
+
+        return sge.Sub(this=_double(1.0), expression=self.full_text_with(places, miss))
+
+
+def _word() -> sge.Expr:
+    return number(_WORD)
 
 
 def _array_text(value: sge.Expr) -> sge.Expr:

@@ -106,10 +106,12 @@ def _tokens(test: sge.Expr) -> sge.Expr:
     tokens = select.args["from_"].this.expressions[0]
     while isinstance(tokens, sge.Column):
         # Computed once: `FullTextDialect.full_text_with`.
-        select = select.find_ancestor(sge.Select)
+        within, select = select, select.find_ancestor(sge.Select)
         assert select is not None
-        source = select.args["from_"].this
-        if isinstance(source, sge.Subquery):
+        clause = select.args.get("from_")
+        source = clause.this if clause else None
+        # Another value may be computed once of this one.
+        if isinstance(source, sge.Subquery) and source.this is not within:
             tokens = source.this.expressions[0].unalias()
     return tokens
 

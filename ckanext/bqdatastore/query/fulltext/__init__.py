@@ -15,16 +15,41 @@ from ...model.query import ParameterNames
 from ...model.recent import Recent
 from .dialect import FullTextDialect, Lexeme
 from .document import Document
-from .parser import Search, parse
+from .parser import Search, parse, refuse
 from .ranking import Ranking, real
-from .terms import FieldType, form_of
+from .terms import FieldType, form_of, words_of
 from .words import GRAMMAR
 
-__all__ = ["FullTextDialect", "Lexeme", "Search", "Trees", "parse", "trees"]
+__all__ = ["FullTextDialect", "Lexeme", "Search", "Trees", "check_length", "parse", "trees"]
 
 # Most trees are of some 1,000 nodes, and these take 0.3 MB.
 _KEPT_TREES = 30
 _MOST_PLACES_KEPT = 60
+
+# Of the trees of one request, which take some milliseconds for each place.
+_MOST_WORDS = 100
+_MOST_PLACES = 1_000
+_FEW_WORDS = 3
+"""Words of one search; fields that they are looked for in, word by word; words that may be looked
+for in however many fields."""
+
+
+def check_length(searches: Sequence[tuple[Search, Sequence[FieldType]]]) -> None:
+    """Refuse searches whose trees would take too long to make.
+
+    :param searches: all those of a request, each with the fields that it is for
+    :raises InvalidRequest:
+    """
+    places = 0
+    for search, columns in searches:
+        words = sum(1 for _ in words_of(search.tree)) if search.tree else 0
+        most = min(_MOST_WORDS, max(_FEW_WORDS, _MOST_PLACES // max(len(columns), 1)))
+        places += words * len(columns)
+        if words > most or (words > _FEW_WORDS and places > _MOST_PLACES):
+            refuse(
+                f"the query has {words} words; at most {most} can be searched for in "
+                f"{len(columns)} fields at once"
+            )
 
 
 class Trees:

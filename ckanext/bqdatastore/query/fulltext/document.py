@@ -89,11 +89,10 @@ class Document:
             return self._occurs(node)
         if isinstance(node, Not):
             return sge.not_(sge.func("coalesce", self._holds(node.operand), sge.false()))
-        if isinstance(node, And):
-            return all_of(self._holds(node.left), self._holds(node.right))
-        if isinstance(node, Or):
-            return any_of(self._holds(node.left), self._holds(node.right))
-        return self._phrase_holds(node)
+        if isinstance(node, Phrase):
+            return self._phrase_holds(node)
+        join = all_of if isinstance(node, And) else any_of
+        return join(*map(self._holds, _operands(node)))
 
     def _occurs(self, word: Word) -> sge.Expr:
         """Whether a column has the word."""
@@ -253,26 +252,33 @@ class Document:
             return _Positions(self.dialect.full_text_positions(tokens.copy(), self.lexeme(node)))
         if isinstance(node, Not):
             return _inverse(self._places(node.operand, tokens))
-        left = self._places(node.left, tokens)
-        right = self._places(node.right, tokens)
+        parts = [self._places(each, tokens) for each in _operands(node)]
         if isinstance(node, Phrase):
-            return self._both(
-                self._shifted(left, node.distance + right.width),
-                right,
-                node.distance + left.width + right.width,
-            )
-        width = max(left.width, right.width)
-        left = self._shifted(left, width - left.width)
-        right = self._shifted(right, width - right.width)
-        if isinstance(node, And):
-            return self._both(left, right, width)
-        return _inverse(self._both(_inverse(left), _inverse(right), width))
+            # Each ends before what follows it, which is as wide as it is.
+            shifts = [0]
+            for distance, part in zip(_distances(node), reversed(parts), strict=False):
+                shifts.insert(0, shifts[0] + distance + part.width)
+            width = shifts[0] + parts[0].width
+        else:
+            width = max(part.width for part in parts)
+            shifts = [width - part.width for part in parts]
+        parts = list(itertools.starmap(self._shifted, zip(parts, shifts, strict=True)))
+        if isinstance(node, Or):
+            return _inverse(self._all(list(map(_inverse, parts)), width))
+        return self._all(parts, width)
 
     def _shifted(self, part: _Positions, distance: int) -> _Positions:
         if not distance:
             return part
         places = self.dialect.full_text_shift(part.places, distance)
         return dataclasses.replace(part, places=places)
+
+    def _all(self, parts: Sequence[_Positions], width: int) -> _Positions:
+        """Where all of them end: by halves, for functions of functions may not be of any depth."""
+        if len(parts) == 1:
+            return parts[0]
+        half = len(parts) // 2
+        return self._both(self._all(parts[:half], width), self._all(parts[half:], width), width)
 
     def _both(self, left: _Positions, right: _Positions, width: int) -> _Positions:
         dialect = self.dialect
@@ -288,18 +294,33 @@ class Document:
         return _Positions(places, width)
 
 
+def _operands(node: And | Or | Phrase) -> list[Node]:
+    """What is joined by one kind of operator, in order: trees of it may not be of any depth."""
+    first: Node = node
+    last: list[Node] = []
+    while isinstance(first, type(node)):
+        last.append(first.right)
+        first = first.left
+    return [first, *reversed(last)]
+
+
+def _distances(node: Node) -> Iterator[int]:
+    """Those between the operands of a phrase, from the last on."""
+    while isinstance(node, Phrase):
+        yield node.distance
+        node = node.left
+
+
 def _has_negation(node: Node) -> bool:
     if isinstance(node, Word):
         return False
-    if isinstance(node, Not):
-        return True
-    return _has_negation(node.left) or _has_negation(node.right)
+    return isinstance(node, Not) or any(map(_has_negation, _operands(node)))
 
 
 def _any_will_do(node: Node) -> bool:
     """Whether each of the words makes a row match, and nothing else does."""
     if isinstance(node, Or):
-        return _any_will_do(node.left) and _any_will_do(node.right)
+        return all(map(_any_will_do, _operands(node)))
     return isinstance(node, Word) and node.unweighted
 
 
@@ -308,7 +329,7 @@ def _required(node: Node) -> Iterator[Word]:
     if isinstance(node, Word):
         yield node
     elif isinstance(node, And | Phrase):
-        yield from itertools.chain(_required(node.left), _required(node.right))
+        yield from itertools.chain.from_iterable(map(_required, _operands(node)))
 
 
 def _inverse(part: _Positions) -> _Positions:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from ...model.errors import InvalidRequest
@@ -27,6 +29,9 @@ _ENGLISH_FOR_ASCII = frozenset(["hindi", "russian"])
 """Configurations in which PostgreSQL treats words of ASCII letters as English."""
 
 _MAX_DISTANCE = 16384
+
+_DEEPEST = 30
+"""Parentheses and negations within each other, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +99,7 @@ def parse(text: str, *, language: str = "english", plain: bool = True) -> Search
     """
     name = language.lower().removeprefix("pg_catalog.")
     if name not in LANGUAGES:
-        _refuse(f'text search configuration "{language}" does not exist')
+        refuse(f'text search configuration "{language}" does not exist')
     if not plain:
         return Search(_Parser(text, name).query(), name)
     words = [word for word in _words(text, name) if word is not None]
@@ -104,7 +109,8 @@ def parse(text: str, *, language: str = "english", plain: bool = True) -> Search
     return Search(tree, name)
 
 
-def _refuse(reason: str) -> NoReturn:
+def refuse(reason: str) -> NoReturn:
+    """Say of a query what is wrong with it."""
     raise InvalidRequest("query", "Invalid query", {"info": {"orig": [reason]}})
 
 
@@ -180,6 +186,7 @@ class _Parser:
         self._text = text
         self._language = language
         self._position = 0
+        self._depth = 0
 
     def query(self) -> Node | None:
         if not self._peek():
@@ -209,15 +216,25 @@ class _Parser:
 
     def _negation(self) -> _Operand:
         if self._take("!"):
-            inner = self._negation()
+            with self._deeper():
+                inner = self._negation()
             node = None if inner.node is None else Not(inner.node)
             return dataclasses.replace(inner, node=node)
         if self._take("("):
-            inner = self._disjunction()
+            with self._deeper():
+                inner = self._disjunction()
             if not self._take(")"):
                 self._syntax_error()
             return inner
         return self._operand()
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            refuse(f"the query has more than {_DEEPEST} parentheses and negations in each other")
+        yield
+        self._depth -= 1
 
     def _operand(self) -> _Operand:
         """One word, or several joined by `<->` where the text holds several tokens."""
@@ -243,7 +260,7 @@ class _Parser:
         """The text of an operand, quotes and backslashes resolved."""
         character = self._peek()
         if not character:
-            _refuse(f'no operand in tsquery: "{self._text}"')
+            refuse(f'no operand in tsquery: "{self._text}"')
         if character in self._DELIMITERS or character == ":":
             self._syntax_error()
         quoted = self._take("'")
@@ -253,7 +270,7 @@ class _Parser:
             if character == "\\":
                 self._position += 1
                 if self._position >= len(self._text):
-                    _refuse(f'there is no escaped character: "{self._text}"')
+                    refuse(f'there is no escaped character: "{self._text}"')
                 character = self._text[self._position]
             elif quoted and character == "'":
                 self._position += 1
@@ -301,11 +318,11 @@ class _Parser:
         self._position = match.end()
         distance = 1 if match[1] == "-" else int(match[1])
         if distance > _MAX_DISTANCE:
-            _refuse(
+            refuse(
                 "distance in phrase operator must be an integer value between zero and "
                 f"{_MAX_DISTANCE} inclusive"
             )
         return distance
 
     def _syntax_error(self) -> NoReturn:
-        _refuse(f'syntax error in tsquery: "{self._text}"')
+        refuse(f'syntax error in tsquery: "{self._text}"')

@@ -110,13 +110,17 @@ def form_of(
     return Form(_numbered(tree, numbers), terms), list(values)
 
 
-def words_of(node: Node) -> Iterator[Word]:
-    if isinstance(node, Word):
-        yield node
-    elif isinstance(node, Not):
-        yield from words_of(node.operand)
-    else:
-        yield from itertools.chain(words_of(node.left), words_of(node.right))
+def words_of(tree: Node) -> Iterator[Word]:
+    """The words of a tree of any depth, in order."""
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Word):
+            yield node
+        elif isinstance(node, Not):
+            nodes.append(node.operand)
+        else:
+            nodes += (node.right, node.left)
 
 
 def _numbered(node: Node, numbers: dict[Word, str]) -> Node:

@@ -89,6 +89,9 @@ QUERIES: list[tuple[str, bool, str, str | None]] = [
             "fat <-> (cat | rat)", "move <3> (quick | slow)", "fat <-> !rat", "!fat <-> cat",
             "fox:A | quick:D", "rat <-> ate <-> the <-> fat", "poss:*", "doe:*", "b:*", "!!cat",
             "(fat | bold) & (cat | move)", "20:*", "foo:*", "the | fox", "1:*",
+            "fat <-> cat <-> sat", "fat <-> (cat <-> sat)", "fat <-> (rat | cat) <-> (ate | sat)",
+            "!rat <-> cat <-> !fox", "rat <-> ate <2> (bold | (the & the) | fat) <1> cat",
+            "ate <2> (fat <-> cat)", "(fat <-> cat) & !(bold | quick | (able & move)) & sat",
         ]
     ],
     *[
@@ -268,6 +271,11 @@ _OPERANDS = st.tuples(
     st.sampled_from(["run", "flies", "fox-trot", "foo.com", "5", "does", "quick"]),
     st.sampled_from(["", "", ":*", ":A"]),
 ).map("".join)
+_GROUPS = st.tuples(
+    st.sampled_from(["", "!"]),
+    st.lists(_OPERANDS, min_size=2, max_size=3),
+    st.sampled_from([" & ", " | ", " <-> ", " <2> "]),
+).map(lambda group: f"{group[0]}({group[2].join(group[1])})")
 
 
 @settings(
@@ -276,7 +284,7 @@ _OPERANDS = st.tuples(
 @given(
     rows=st.lists(st.tuples(_TEXTS, st.none() | st.integers(-9, 9), _TEXTS), max_size=4),
     plain=_TEXTS,
-    operands=st.lists(_OPERANDS, min_size=1, max_size=3),
+    operands=st.lists(_OPERANDS | _GROUPS, min_size=1, max_size=4),
     operator=st.sampled_from([" & ", " | ", " <-> ", " <2> "]),
 )
 def test_random_rows_match_as_in_postgresql(
@@ -312,6 +320,31 @@ def test_random_rows_match_as_in_postgresql(
                     assert sorted(ours) == sorted(theirs)
                 else:
                     assert_same(ours, theirs)
+        finally:
+            postgresql.execute("ROLLBACK TO SAVEPOINT before")
+
+
+_HUNDRED = [f"{first}{last}o{first}" for first in "bcdfghklmn" for last in "bcdfghklmn"]
+
+
+@pytest.mark.parametrize("operator", [None, " & ", " | ", " <-> "])
+def test_a_hundred_words_match_as_in_postgresql(
+    operator: str | None, postgresql: Any, documents: duckdb.DuckDBPyConnection
+) -> None:
+    texts = [" ".join(_HUNDRED), " ".join(reversed(_HUNDRED)), _HUNDRED[0], None]
+    text = (operator or " ").join(_HUNDRED)
+    with documents.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TEMP TABLE documents (_id INT, one TEXT)")
+        cursor.executemany("INSERT INTO documents VALUES (?, ?)", list(enumerate(texts)))
+        postgresql.execute("SAVEPOINT before; DROP TABLE documents")
+        postgresql.execute("CREATE TEMP TABLE documents (_id int, one text, _full_text tsvector)")
+        for row in enumerate(texts):
+            postgresql.execute("INSERT INTO documents VALUES (%s, %s)", row)
+        postgresql.execute(_FULL_TEXT)
+        try:
+            theirs = on_postgresql(postgresql, text, operator is None)
+            assert theirs
+            assert_same(on_duckdb(cursor, [("one", "text")], text, operator is None), theirs)
         finally:
             postgresql.execute("ROLLBACK TO SAVEPOINT before")
 

@@ -184,3 +184,38 @@ def test_stop_words_are_those_of_postgresql(postgresql) -> None:  # type: ignore
     )
     assert {row[0] for row in postgresql} == STOP_WORDS
     assert len(STOP_WORDS) == 127
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    nested = "(" * 29 + "!run" + ")" * 29
+    assert shown(fulltext.parse(nested, plain=False).tree) == "!('run')"
+    for deeper in (f"({nested})", f"!{nested}", "!" * 100_000 + "run", "(" * 100_000):
+        with pytest.raises(InvalidRequest) as refused:
+            fulltext.parse(deeper, plain=False)
+        assert "more than 30" in str(refused.value.details)
+
+
+@pytest.mark.parametrize(
+    ("words", "fields", "most"),
+    [(100, 1, None), (101, 1, 100), (100, 10, None), (11, 100, 10), (3, 1600, None), (4, 1600, 3)],
+)
+def test_searches_of_too_many_words_are_refused(words: int, fields: int, most: int | None) -> None:
+    searches = [(fulltext.parse("run " * words), [(str(n), "text") for n in range(fields)])]
+    if most is None:
+        fulltext.check_length(searches)
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        fulltext.check_length(searches)
+    assert f"has {words} words; at most {most} " in str(refused.value.details)
+
+
+def test_searches_of_one_request_count_together() -> None:
+    search = fulltext.parse("run " * 50), [(str(n), "text") for n in range(10)]
+    fulltext.check_length([search, search])
+    with pytest.raises(InvalidRequest):
+        fulltext.check_length([search, search, search])
+
+
+def test_a_query_of_any_length_can_be_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        fulltext.check_length([(fulltext.parse("run " * 50_000), [("a", "text")])])
